@@ -1,0 +1,193 @@
+"""What is asked of the studio and what it hands back.
+
+Nothing here imports torch: a command line can check its input before it pays for the network.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from secrets import randbits
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from darkroom.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_SEED = 2**64 - 1
+MAX_COUNT = 1000
+MAX_STEPS = 1000
+MAX_SIDE = 8192
+MAX_CFG_SCALE = 100.0
+MAX_PROMPT = 8000
+"""Characters, about 1,500 words: more than any text encoder here reads."""
+
+
+def random_seed() -> int:
+    """A seed of 32 bits: short enough to read aloud and to type into any other tool."""
+    return randbits(32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Pictures to be made; picture i has seed ``seed + i`` and comes out as if it were asked for alone.
+
+    ``None`` leaves a choice to the model; ``filled`` makes it. ``width`` and ``height`` are in pixels,
+    ``steps`` counts sampling steps, ``cfg_scale`` is the scale of classifier-free guidance (1 means none),
+    ``init_image`` is a picture to start from and ``strength`` in (0, 1] says how much of it is made anew.
+
+    Raises InvalidRequest when a value cannot be had, whatever the model.
+    """
+
+    prompt: str
+    negative: str = ""
+    seed: int = field(default_factory=random_seed)
+    count: int = 1
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    cfg_scale: float | None = None
+    sampler: str | None = None
+    scheduler: str | None = None
+    model: str = "starter"
+    init_image: Path | None = None
+    strength: float = 0.75
+
+    def __post_init__(self) -> None:
+        _check_prompt("prompt", self.prompt)
+        _check_prompt("negative prompt", self.negative)
+        if not self.prompt.strip():
+            raise InvalidRequest(
+                "the prompt is empty; say what the picture should show, such as 'a red apple'."
+            )
+        _check_whole("count", self.count, 1, MAX_COUNT)
+        _check_whole("seed", self.seed, 0, MAX_SEED - self.count + 1)
+        for name, value, most in (
+            ("width", self.width, MAX_SIDE),
+            ("height", self.height, MAX_SIDE),
+            ("steps", self.steps, MAX_STEPS),
+        ):
+            if value is not None:
+                _check_whole(name, value, 1, most)
+        if self.cfg_scale is not None:
+            _check_number("cfg scale", self.cfg_scale, 0.0, MAX_CFG_SCALE)
+        _check_number("strength", self.strength, 0.0, 1.0)
+        if self.strength == 0:
+            raise InvalidRequest(
+                "strength 0 would hand the first picture back unchanged; choose one up to 1."
+            )
+
+    def filled(self, **defaults: Any) -> "Request":
+        """The same with every ``None`` replaced by the default of that name; what was chosen stays chosen."""
+        unset = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        return replace(self, **unset)
+
+    def single(self, index: int) -> "Request":
+        """The request that makes picture ``index`` of this run alone."""
+        return replace(self, seed=self.seed + index, count=1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values by field name; ``from_json`` reads them back."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return values | {"init_image": None if self.init_image is None else str(self.init_image)}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Request":
+        """The request that ``to_json`` wrote. Raises InvalidRequest for fields that are unknown or wrong."""
+        known = {f.name for f in fields(Request)}
+        if unknown := sorted(set(values) - known):
+            raise InvalidRequest(f"a request has no field '{unknown[0]}'; it has {', '.join(sorted(known))}.")
+        if "prompt" not in values:
+            raise InvalidRequest("a request needs the field 'prompt'; this one has none.")
+        path = values.get("init_image")
+        return Request(**{**values, "init_image": None if path is None else Path(path)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What made a picture: all that is needed to make it again, and what it was made on.
+
+    ``request`` leaves nothing to a default. ``model_hash`` is the SHA-256 of the weights in hex and
+    ``init_hash`` that of the file the picture started from. ``version``, ``torch``, ``device`` and ``dtype``
+    explain a difference in rounding.
+    """
+
+    request: Request
+    model_hash: str
+    version: str
+    torch: str
+    device: str = "cpu"
+    dtype: str = "float32"
+    init_hash: str | None = None
+
+    def single(self, index: int) -> "Record":
+        """The record of picture ``index`` of this run."""
+        return replace(self, request=self.request.single(index))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step is done; ``preview`` decodes what the pictures look like now, and costs nothing until called."""
+
+    step: int
+    steps: int
+    preview: Callable[[], "list[np.ndarray]"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, uint8 (H, W, 3), with what made it."""
+
+    pixels: "np.ndarray"
+    record: Record
+
+    def save(self, path: Path | str) -> Path:
+        """Write a PNG, JPEG or WebP by the name's ending, as ``files.save`` does; returns the path."""
+        from darkroom.studio.files import save
+
+        return save(self, Path(path))
+
+
+@dataclass(frozen=True)
+class Result:
+    """The pictures of one request, each uint8 (H, W, 3), what made them, and the seconds each part took."""
+
+    images: "tuple[np.ndarray, ...]"
+    record: Record
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: SupportsIndex) -> Picture:
+        position = range(len(self.images))[index]
+        return Picture(self.images[position], self.record.single(position))
+
+    def __iter__(self) -> Iterator[Picture]:
+        return (self[i] for i in range(len(self)))
+
+
+def _check_prompt(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise InvalidRequest(f"the {name} must be text, not {type(text).__name__}.")
+    if len(text) > MAX_PROMPT:
+        raise InvalidRequest(
+            f"the {name} has {len(text):,} characters; shorten it to {MAX_PROMPT:,} or fewer."
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            f"the {name} is not UTF-8 at character {error.start}; retype it there."
+        ) from None
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidRequest(f"{name} {value!r} is out of range; give a whole number from {low} to {high}.")
+
+
+def _check_number(name: str, value: object, low: float, high: float) -> None:
+    # NaN fails the comparison too
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidRequest(f"{name} {value!r} is out of range; give a number from {low:g} to {high:g}.")
