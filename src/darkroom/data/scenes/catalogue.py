@@ -1,7 +1,11 @@
 """What can stand in a scene: every kind of thing, its names, and what may be done to it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from difflib import get_close_matches
+from typing import Literal, cast
+
+from .kinds import TABLES
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
@@ -27,7 +31,8 @@ class Kind:
     ``name`` is the everyday English singular and the key; ``emoji`` the character sequence it is drawn from
     (None for what is drawn in code); ``group`` one of animal, food, plant, vehicle, person, clothing, building, object, sky,
     solid, shape, prop; ``recolour`` whether it comes in COLOURS; ``wears`` whether it has a face that can wear
-    glasses, hats and crowns; ``supports`` whether other things can stand on top of it; ``wearable`` whether it can be worn.
+    glasses, hats and crowns; ``supports`` whether other things can stand on top of it; ``wearable`` whether it
+    can be worn; ``pair`` whether the name is plural in form, so that one of it is "a pair of gloves".
     """
 
     name: str
@@ -40,6 +45,36 @@ class Kind:
     wears: bool = False
     supports: bool = False
     wearable: bool = False
+    pair: bool = False
 
 
-CATALOGUE: dict[str, Kind] = {}
+def _read(group: str, line: str) -> Kind:
+    head, plural, synonyms, marks = [field.strip() for field in (line + "|" * 3).split("|")[:4]]
+    emoji, name = head.split(" ", 1)
+    source = cast(Source, group if group in ("solid", "shape", "prop") else "emoji")
+    return Kind(
+        name,
+        plural or name + "s",
+        source,
+        group,
+        emoji if source == "emoji" else None,
+        tuple(s.strip() for s in synonyms.split(",") if s.strip()),
+        **dict.fromkeys(marks.split(), True),
+    )
+
+
+def _kinds() -> Iterator[Kind]:
+    for group, table in TABLES.items():
+        for line in table.strip().splitlines():
+            yield _read(group, line)
+
+
+CATALOGUE: dict[str, Kind] = {kind.name: kind for kind in _kinds()}
+
+
+def kind(name: str) -> Kind:
+    """The catalogue's entry of that name; a ValueError that offers the nearest names if there is none."""
+    if name not in CATALOGUE:
+        near = ", ".join(get_close_matches(name, CATALOGUE, 3)) or "see darkroom.data.scenes.catalogue"
+        raise ValueError(f"no kind of thing is called {name!r}; nearest: {near}")
+    return CATALOGUE[name]

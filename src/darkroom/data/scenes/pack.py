@@ -1,0 +1,154 @@
+"""Draw the catalogue's emoji and the letters of signs once, from fonts, into the pack that ships with the package.
+
+    python -m darkroom.data.scenes.pack NotoColorEmoji.ttf DejaVuSans-Bold.ttf
+
+Only someone who changes the catalogue needs this, and the fonts; everyone else draws from the pack.
+"""
+
+import argparse
+import hashlib
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .catalogue import CATALOGUE
+
+EMOJI_SIZE = 109  # the one size at which the font's bitmaps are stored
+LETTER_SIZE = 96
+ATLAS_WIDTH = 2048
+GAP = 1
+SOURCES: dict[str, dict[str, str]] = {
+    "noto-color-emoji": {
+        "title": "Noto Color Emoji",
+        "version": "2.042",
+        "author": "Google Inc. and the noto-emoji contributors",
+        "url": "https://github.com/googlefonts/noto-emoji",
+        "licence": "OFL-1.1 (font), Apache-2.0 (artwork)",
+        "licence_files": "OFL-1.1.txt, Apache-2.0.txt",
+    },
+    "dejavu-sans-bold": {
+        "title": "DejaVu Sans Bold",
+        "version": "2.37",
+        "author": "Bitstream Inc., Tavmjong Bah and the DejaVu contributors",
+        "url": "https://dejavu-fonts.github.io",
+        "licence": "Bitstream-Vera (DejaVu changes in the public domain)",
+        "licence_files": "DejaVu.txt",
+    },
+    "darkroom": {
+        "title": "Drawn in code",
+        "version": "1",
+        "author": "the Darkroom contributors",
+        "url": "src/darkroom/data/scenes",
+        "licence": "Apache-2.0",
+        "licence_files": "Apache-2.0.txt",
+    },
+}
+
+
+def draw_emoji(emoji: str, font: ImageFont.FreeTypeFont) -> Image.Image:
+    """One emoji as RGBA, cropped to what shows; a ValueError if the font lacks it."""
+    canvas = Image.new("RGBA", (2 * EMOJI_SIZE, 2 * EMOJI_SIZE))
+    ImageDraw.Draw(canvas).text((16, 16), emoji, font=font, embedded_color=True)
+    box = canvas.getbbox()
+    if box is None:
+        raise ValueError(f"the font has no drawing of {emoji!r}")
+    return _straight(canvas.crop(box))
+
+
+def _straight(image: Image.Image) -> Image.Image:
+    # Pillow draws onto clear black, which leaves the colours multiplied by alpha
+    pixels = np.asarray(image).astype(np.float32)
+    alpha = pixels[..., 3:]
+    pixels[..., :3] = np.where(alpha > 0, pixels[..., :3] * 255 / np.maximum(alpha, 1), 0)
+    return Image.fromarray(np.clip(pixels.round(), 0, 255).astype(np.uint8), "RGBA")
+
+
+def draw_letter(letter: str, font: ImageFont.FreeTypeFont) -> Image.Image:
+    """One capital's coverage, as tall as H, as wide as its ink."""
+    left, _, right, _ = font.getbbox(letter)
+    _, top, _, bottom = font.getbbox("H")
+    overshoot = round(LETTER_SIZE * 0.02)  # round letters reach past the flat ones
+    image = Image.new("L", (int(right - left), int(bottom - top) + 2 * overshoot))
+    ImageDraw.Draw(image).text((-left, overshoot - top), letter, fill=255, font=font)
+    return image
+
+
+def lay_out(images: dict[str, Image.Image]) -> tuple[Image.Image, dict[str, list[int]]]:
+    """Shelves of images in one atlas, tallest first; the box (left, top, right, bottom) of each."""
+    boxes: dict[str, list[int]] = {}
+    x = y = shelf = 0
+    for name, image in sorted(images.items(), key=lambda item: (-item[1].height, item[0])):
+        if x + image.width > ATLAS_WIDTH:
+            x, y, shelf = 0, y + shelf + GAP, 0
+        boxes[name] = [x, y, x + image.width, y + image.height]
+        x, shelf = x + image.width + GAP, max(shelf, image.height)
+    mode = next(iter(images.values())).mode
+    atlas = Image.new(mode, (max(b[2] for b in boxes.values()), max(b[3] for b in boxes.values())))
+    for name, image in images.items():
+        atlas.paste(image, tuple(boxes[name][:2]))
+    return atlas, boxes
+
+
+def digest(image: Image.Image) -> str:
+    """SHA-256 of a drawing's size and pixels, which does not depend on how a file stores them."""
+    return hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def pack(emoji_font: Path, letter_font: Path, folder: Path) -> None:
+    """Write ``emoji.webp``, ``letters.webp`` and ``manifest.json`` into ``folder``."""
+    emoji = ImageFont.truetype(emoji_font, EMOJI_SIZE)
+    sprites = {k.name: draw_emoji(k.emoji, emoji) for k in CATALOGUE.values() if k.emoji}
+    capitals = ImageFont.truetype(letter_font, LETTER_SIZE)
+    letters = {c: draw_letter(c, capitals) for c in string.ascii_uppercase}
+    drawings = _write(folder / "emoji.webp", sprites, "noto-color-emoji")
+    for name, entry in drawings.items():
+        entry["emoji"] = CATALOGUE[name].emoji
+    drawings |= {k.name: {"source": "darkroom"} for k in CATALOGUE.values() if not k.emoji}
+    sources = {name: dict(source) for name, source in SOURCES.items()}
+    sources["noto-color-emoji"]["sha256"] = hashlib.sha256(emoji_font.read_bytes()).hexdigest()
+    sources["dejavu-sans-bold"]["sha256"] = hashlib.sha256(letter_font.read_bytes()).hexdigest()
+    manifest = {
+        "sources": sources,
+        "letters": _write(folder / "letters.webp", letters, "dejavu-sans-bold"),
+        "drawings": dict(sorted(drawings.items())),
+        "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.*p*"))},
+    }
+    (folder / "manifest.json").write_text(_one_line_each(manifest), encoding="utf-8")
+
+
+def _write(path: Path, images: dict[str, Image.Image], source: str) -> dict[str, dict[str, Any]]:
+    atlas, boxes = lay_out(images)
+    atlas.save(path, "WEBP", lossless=True, quality=100, method=6, exact=True)
+    return {
+        name: {"source": source, "file": path.name, "box": boxes[name], "sha256": digest(image)}
+        for name, image in images.items()
+    }
+
+
+def _one_line_each(manifest: dict[str, Any]) -> str:
+    sections = []
+    for title, entries in manifest.items():
+        lines = [f"  {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in entries.items()]
+        sections.append(f'"{title}": {{\n' + ",\n".join(lines) + "\n}")
+    return "{\n" + ",\n".join(sections) + "\n}\n"
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m darkroom.data.scenes.pack", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("emoji_font", type=Path, help="NotoColorEmoji.ttf 2.042")
+    parser.add_argument("letter_font", type=Path, help="DejaVuSans-Bold.ttf 2.37")
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "assets")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    pack(arguments.emoji_font, arguments.letter_font, arguments.folder)
+
+
+if __name__ == "__main__":
+    main()
