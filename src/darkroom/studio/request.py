@@ -3,10 +3,10 @@
 Nothing here imports torch: a command line can check its input before it pays for the network.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from secrets import randbits
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from darkroom.errors import InvalidRequest
@@ -25,7 +25,7 @@ MAX_PROMPT = 8000
 
 def random_seed() -> int:
     """A seed of 32 bits: short enough to read aloud and to type into any other tool."""
-    return randbits(32)
+    return int.from_bytes(os.urandom(4))
 
 
 @dataclass(frozen=True, kw_only=True)
