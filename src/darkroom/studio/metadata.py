@@ -1,0 +1,109 @@
+"""What made a picture, as text: our own record in JSON and the infotext that other tools read.
+
+Infotext is the plain text that AUTOMATIC1111's web UI writes under the key ``parameters`` and that nearly
+every other tool reads. It cannot hold every prompt (one with a line that starts "Negative prompt:" reads back
+wrongly), so the JSON record stands beside it and is the one we trust.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from darkroom.errors import DarkroomError
+from darkroom.studio.request import Record, Request
+
+FORMAT = 1
+"""Version of the JSON record; a reader refuses a newer one."""
+
+NEGATIVE = "Negative prompt:"
+PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+FEWEST_PAIRS = 3
+"""Below this, a last line that looks like settings is taken for a part of the prompt, as A1111 does."""
+
+
+def to_json(record: Record) -> str:
+    """One line of ASCII that ``from_json`` reads back to an equal record."""
+    made_by = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "request"}
+    return json.dumps({"format": FORMAT, "request": record.request.to_json(), **made_by})
+
+
+def from_json(text: str) -> Record:
+    """The record that ``to_json`` wrote. Raises DarkroomError when it is damaged or from a newer Darkroom."""
+    try:
+        values = json.loads(text)
+        if values.pop("format") <= FORMAT:
+            return Record(request=Request.from_json(values.pop("request")), **values)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DarkroomError(
+            f"the record of this picture is damaged ({error}); it cannot be replayed."
+        ) from error
+    raise DarkroomError("this picture was made by a newer Darkroom; update Darkroom to read its record.")
+
+
+@dataclass(frozen=True)
+class Infotext:
+    """A prompt, a negative prompt and settings as text by name, in the order in which they were written."""
+
+    prompt: str
+    negative: str
+    settings: Mapping[str, str]
+
+
+def infotext(record: Record, labels: Mapping[str, str] | None = None) -> str:
+    """The record as A1111 writes it; ``labels`` are the names others use for our samplers and schedulers."""
+    request, labels = record.request, labels or {}
+    settings: dict[str, Any] = {
+        "Steps": request.steps,
+        "Sampler": labels.get(request.sampler or "", request.sampler),
+        "Schedule type": labels.get(request.scheduler or "", request.scheduler),
+        "CFG scale": request.cfg_scale,
+        "Seed": request.seed,
+        "Size": f"{request.width}x{request.height}",
+        "Model hash": record.model_hash[:10],
+        "Model": request.model,
+        "Denoising strength": request.strength if request.init_image else None,
+        "RNG": "Philox",
+        "Version": f"Darkroom {record.version}",
+    }
+    return write_infotext(Infotext(request.prompt, request.negative, _texts(settings)))
+
+
+def write_infotext(info: Infotext) -> str:
+    """Prompt, negative prompt where there is one, and the settings on the last line."""
+    settings = ", ".join(f"{name}: {_quoted(value)}" for name, value in info.settings.items())
+    negative = [f"{NEGATIVE} {info.negative}"] if info.negative else []
+    return "\n".join([info.prompt, *negative, settings])
+
+
+def read_infotext(text: str) -> Infotext:
+    """The parts of an infotext from any tool; a text without settings is all prompt."""
+    *lines, last = text.split("\n")
+    pairs = PAIR.findall(last)
+    if len(pairs) < FEWEST_PAIRS:
+        lines, pairs = [*lines, last], []
+    starts = (i for i, line in enumerate(lines) if line.startswith(NEGATIVE))
+    split = next(starts, len(lines))
+    negative = "\n".join(lines[split:]).removeprefix(NEGATIVE).removeprefix(" ")
+    return Infotext("\n".join(lines[:split]), negative, {name: _unquoted(value) for name, value in pairs})
+
+
+def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What is there, as text."""
+    return {name: str(value) for name, value in settings.items() if value is not None}
+
+
+def _quoted(value: str) -> str:
+    """JSON-quoted where the value would otherwise end early or be taken for a quoted one."""
+    needs_quotes = any(mark in value for mark in ',:\n"') or value != value.strip()
+    return json.dumps(value, ensure_ascii=False) if needs_quotes else value
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value

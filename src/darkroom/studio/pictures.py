@@ -1,0 +1,161 @@
+"""Pictures as bytes: encoded with what made them, decoded with care."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from darkroom.errors import DarkroomError, InvalidRequest
+from darkroom.studio import metadata
+
+if TYPE_CHECKING:
+    from darkroom.studio.request import Picture, Record
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
+MAX_PIXELS = 64 * 2**20
+"""A picture that claims more is not decoded: a few kilobytes can claim gigabytes."""
+
+RECORD, PARAMETERS = "darkroom", "parameters"
+EXIF_IFD, MAKER_NOTE, USER_COMMENT = 0x8769, 0x927C, 0x9286
+MAKER, UNICODE = b"darkroom\0", b"UNICODE\0"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a file says about its picture: our record, and the infotext of any tool."""
+
+    record: str | None
+    parameters: str | None
+
+
+def format_of(path: Path) -> str:
+    """PNG, JPEG or WEBP by the name's ending. Raises InvalidRequest for any other."""
+    if path.suffix.lower() not in FORMATS:
+        raise InvalidRequest(f"cannot write '{path}'; end its name with {', '.join(FORMATS)}.")
+    return FORMATS[path.suffix.lower()]
+
+
+def encode(picture: "Picture", format: str) -> bytes:
+    """The picture as PNG, JPEG or WEBP bytes that carry its record and infotext."""
+    texts = Texts(
+        metadata.to_json(picture.record), metadata.infotext(picture.record, _labels(picture.record))
+    )
+    carrier = {"pnginfo": _png_info(texts)} if format == "PNG" else {"exif": _exif(texts)}
+    buffer = BytesIO()
+    try:
+        Image.fromarray(picture.pixels).save(buffer, format, **SETTINGS[format], **carrier)
+    except ValueError as error:  # the 64 KB of a JPEG's EXIF block
+        raise DarkroomError(
+            f"{format} cannot hold this picture's record ({error}); save it as PNG."
+        ) from error
+    return buffer.getvalue()
+
+
+def decode(data: bytes, name: str = "the picture") -> tuple[np.ndarray, Texts]:
+    """Pixels, uint8 (H, W, 3), and texts of PNG, JPEG or WebP bytes; transparency is laid on white.
+
+    Raises DarkroomError for anything else, for a damaged file and for one of more than ``MAX_PIXELS``.
+    """
+    try:
+        with Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DarkroomError(
+                    f"{name} has {image.width} x {image.height} pixels; make it smaller first."
+                )
+            image.load()
+            return np.asarray(_on_white(ImageOps.exif_transpose(image))), _texts(image)
+    except UnidentifiedImageError as error:
+        raise DarkroomError(
+            f"{name} is not a PNG, JPEG or WebP picture; convert it to one of these."
+        ) from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DarkroomError(f"{name} is damaged ({error}); use another copy.") from error
+
+
+def read(path: Path) -> tuple[np.ndarray, Texts]:
+    """The pixels and texts of a file; raises DarkroomError as ``decode`` does, and where there is no file."""
+    return decode(_bytes(path), f"'{path}'")
+
+
+def read_record(path: Path) -> "Record":
+    """What made the picture in a file. Raises DarkroomError when the file does not say."""
+    texts = read(path)[1]
+    if texts.record is None:
+        raise DarkroomError(
+            f"'{path}' carries no Darkroom record; only pictures saved by Darkroom can be replayed."
+        )
+    return metadata.from_json(texts.record)
+
+
+def read_to_fit(path: Path, width: int, height: int) -> np.ndarray:
+    """The picture in a file scaled to cover and cropped about its middle: uint8 (height, width, 3)."""
+    image = Image.fromarray(read(path)[0])
+    return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DarkroomError(f"cannot read '{path}': {reason}; check the path.") from error
+
+
+def _labels(record: "Record") -> dict[str, str]:
+    """What other tools call the sampler and the scheduler of this record."""
+    return {}
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    clear = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+
+
+def _png_info(texts: Texts) -> PngInfo:
+    info = PngInfo()
+    info.add_text(PARAMETERS, texts.parameters or "")  # tEXt where Latin-1 will do, iTXt otherwise
+    info.add_text(RECORD, texts.record or "")
+    return info
+
+
+def _exif(texts: Texts) -> Image.Exif:
+    """Infotext in UserComment, where A1111 keeps it; our record in MakerNote, which is each maker's own."""
+    exif = Image.Exif()
+    block = exif.get_ifd(EXIF_IFD)
+    block[USER_COMMENT] = UNICODE + (texts.parameters or "").encode("utf-16-be")
+    block[MAKER_NOTE] = MAKER + (texts.record or "").encode()
+    return exif
+
+
+def _texts(image: Image.Image) -> Texts:
+    """Read after ``load``: a PNG may keep its texts behind the pixels."""
+    chunks = getattr(image, "text", {})
+    block = image.getexif().get_ifd(EXIF_IFD)
+    note, comment = (_as_bytes(block.get(tag)) for tag in (MAKER_NOTE, USER_COMMENT))
+    record = note.removeprefix(MAKER).decode("utf-8", "replace") if note.startswith(MAKER) else None
+    return Texts(chunks.get(RECORD, record), chunks.get(PARAMETERS, _user_comment(comment)))
+
+
+def _as_bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _user_comment(comment: bytes) -> str | None:
+    """The text of an EXIF UserComment; tools disagree on the byte order, and "Steps: " tells which it is."""
+    if not comment.startswith(UNICODE):
+        return None
+    big, little = (
+        comment.removeprefix(UNICODE).decode(code, "replace") for code in ("utf-16-be", "utf-16-le")
+    )
+    return little if "Steps: " in little else big
