@@ -1,30 +1,110 @@
-"""How each kind of thing is drawn, and in what proportions."""
+"""What a thing is made of: its own drawing, what it wears and what it holds, laid out in proportion."""
 
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 
-from .assets import manifest
+from ...errors import InvalidRequest
 from .catalogue import kind as catalogue_kind
+from .faces import FACES, Face
+from .graph import Box
+from .props import check_word
+from .proportions import footing, own_aspect
+from .sprites import check_colour
 
-# width / height of what is drawn in code
-DRAWN: dict[str, float] = {
-    "cube": 1.0, "sphere": 1.0, "cylinder": 0.75, "cone": 0.85, "pyramid": 1.05,
-    "circle": 1.0, "square": 1.0, "triangle": 1.15, "star": 1.05, "diamond": 0.8, "hexagon": 1.15, "pentagon": 1.05,
-    "cross": 1.0, "ring": 1.0, "crescent": 0.75, "oval": 1.5, "rectangle": 1.6,
-    "table": 1.6, "sign": 1.4, "shelf": 2.4, "party hat": 0.75,
-}  # fmt: skip
+__all__ = ["Piece", "aspect", "compose", "footing"]
+
+Held = tuple[str, str | None] | None
+
+# relative to the head: a hat's width, and how much of its height sinks below the brow
+HATS: dict[str, tuple[float, float]] = {
+    "top hat": (1.0, 0.16),
+    "crown": (0.95, 0.12),
+    "cap": (1.25, 0.25),
+    "hat": (1.5, 0.35),
+    "party hat": (0.62, 0.1),
+}
+EYEWEAR = ("sunglasses", "glasses")
+ALOFT = ("umbrella", "balloon", "kite", "flag")  # held by their lower end
 
 
-@cache
-def _own_aspect(kind: str) -> float:
-    entry = manifest()["drawings"][catalogue_kind(kind).name]
-    if "box" not in entry:
-        return DRAWN[kind]
-    left, top, right, bottom = entry["box"]
-    return (right - left) / (bottom - top)
+@dataclass(frozen=True)
+class Piece:
+    """One drawing within a thing; ``box`` in fractions of the thing's width and height."""
+
+    kind: str
+    colour: str | None
+    box: Box
 
 
-def aspect(
-    kind: str, worn: tuple[str, ...] = (), held: tuple[str, str | None] | None = None, word: str | None = None
-) -> float:
-    """Width / height of a thing's whole drawing, with what it wears and holds; a ValueError for unknown kinds."""
-    return _own_aspect(kind)
+@lru_cache(maxsize=8192)
+def compose(
+    kind: str, colour: str | None, worn: tuple[str, ...], held: Held
+) -> tuple[float, tuple[Piece, ...]]:
+    """A thing's aspect (width / height) and its pieces from back to front; InvalidRequest if it cannot be drawn.
+
+    The first piece of the thing's own kind is the thing itself.
+    """
+    check_colour(kind, colour)
+    width = own_aspect(kind)
+    pieces = [Piece(kind, colour, Box(0, 0, width, 1))]  # in units of the body's height
+    pieces += [Piece(name, None, _worn_box(kind, name, width)) for name in worn]
+    if held is not None:
+        check_colour(*held)
+        pieces.append(Piece(*held, _held_box(kind, held[0], width)))
+    return _normalised(pieces)
+
+
+def aspect(kind: str, worn: tuple[str, ...] = (), held: Held = None, word: str | None = None) -> float:
+    """Width / height of a thing's whole drawing, with all it wears and holds; InvalidRequest for unknown kinds."""
+    if word is not None:
+        check_word(word)
+    return compose(kind, None, tuple(worn), held)[0]
+
+
+def _normalised(pieces: list[Piece]) -> tuple[float, tuple[Piece, ...]]:
+    left, top = min(p.box.left for p in pieces), min(p.box.top for p in pieces)
+    width = max(p.box.right for p in pieces) - left
+    height = max(p.box.bottom for p in pieces) - top
+
+    def within(box: Box) -> Box:
+        return Box(
+            (box.left - left) / width,
+            (box.top - top) / height,
+            (box.right - left) / width,
+            (box.bottom - top) / height,
+        )
+
+    return width / height, tuple(Piece(p.kind, p.colour, within(p.box)) for p in pieces)
+
+
+def _face(kind: str, worn: str) -> Face:
+    if not catalogue_kind(worn).wearable:
+        raise InvalidRequest(f"a {worn} cannot be worn; wear one of {', '.join([*EYEWEAR, *HATS])}")
+    if kind not in FACES:
+        raise InvalidRequest(
+            f"a {kind} has no face to wear {worn} on; choose a kind whose catalogue entry wears"
+        )
+    return FACES[kind]
+
+
+def _worn_box(kind: str, worn: str, width: float) -> Box:
+    face = _face(kind, worn)
+    if worn in EYEWEAR:
+        (x, y), wide = face.eyes, face.glasses * width
+        high = wide / own_aspect(worn)
+        return Box(x * width - wide / 2, y - high / 2, x * width + wide / 2, y + high / 2)
+    (x, y), (factor, sink) = face.brow, HATS[worn]
+    wide = face.hat * factor * width
+    high = wide / own_aspect(worn)
+    return Box(x * width - wide / 2, y + sink * high - high, x * width + wide / 2, y + sink * high)
+
+
+def _held_box(kind: str, held: str, width: float) -> Box:
+    body = min(width, 1.0)
+    if held in ALOFT:  # over the head, the handle beside it
+        high = 0.85 if kind == "person" else 0.95
+        wide, foot, x = high * own_aspect(held), 0.48 if kind == "person" else 0.5, width * 0.62
+        return Box(x - wide / 2, foot - high, x + wide / 2, foot)
+    high = 0.42 * max(body, 0.7)
+    wide, x, y = high * own_aspect(held), width * 0.98, 0.56
+    return Box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)

@@ -1,0 +1,147 @@
+"""A world: which kinds, colours, grounds, words and skills scenes are made of, and how freely things stand."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .catalogue import CATALOGUE, COLOURS, kind
+from .chance import pick
+from .words import WORDS
+
+SCENIC = ("beach", "grass", "forest", "snow", "city", "night sky", "space", "wooden floor")
+GROUNDS = (*COLOURS, *SCENIC)
+LIGHTS = ("day", "rain", "sunset")
+STYLES = ("flat", "watercolour", "pixel art", "pencil sketch", "neon")
+
+# How often each skill is shown: the harder and the more often scored, the more.
+SKILL_WEIGHTS = (
+    ("one", 0.08),
+    ("two", 0.09),
+    ("count", 0.14),
+    ("colour", 0.11),
+    ("position", 0.13),
+    ("stack", 0.06),
+    ("depth", 0.05),
+    ("three", 0.08),
+    ("mixed", 0.06),
+    ("arrangement", 0.05),
+    ("worn", 0.05),
+    ("held", 0.02),
+    ("crowd", 0.03),
+    ("word", 0.10),
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """What scenes are made of.
+
+    ``sizes`` are the allowed long sides of things in fractions of the picture; ``snap`` is the fraction on whose
+    multiples centres sit (0: anywhere); ``skills`` are (name, weight) pairs; ``holds_out`` says whether combinations
+    that `heldout` names are left out, as in training. Raises ValueError for a kind that the catalogue lacks.
+    """
+
+    kinds: tuple[str, ...]
+    colours: tuple[str, ...]
+    grounds: tuple[str, ...]
+    lights: tuple[str, ...]
+    styles: tuple[str, ...]
+    words: tuple[str, ...]
+    sizes: tuple[float, ...]
+    snap: float = 0.0
+    skills: tuple[tuple[str, float], ...] = SKILL_WEIGHTS
+    holds_out: bool = True
+
+    def __post_init__(self) -> None:
+        for name in self.kinds:
+            kind(name)
+
+    def size(self, rng: np.random.Generator, low: float, high: float) -> float:
+        """One of the allowed long sides between low and high, or the allowed one nearest to that range."""
+        allowed = [size for size in self.sizes if low <= size <= high]
+        return pick(rng, allowed) if allowed else min(self.sizes, key=lambda s: max(low - s, s - high))
+
+    @cached_property
+    def things(self) -> tuple[str, ...]:
+        """Kinds that can stand for themselves; a sign always carries a word, so it is left to its own skill."""
+        return tuple(k for k in self.kinds if k != "sign")
+
+    @cached_property
+    def coloured(self) -> tuple[str, ...]:
+        """Kinds that come in colours."""
+        return tuple(k for k in self.things if CATALOGUE[k].recolour)
+
+    @cached_property
+    def people(self) -> tuple[str, ...]:
+        """People with a face, who can hold things."""
+        return tuple(k for k in self.things if CATALOGUE[k].group == "person" and CATALOGUE[k].wears)
+
+    @cached_property
+    def wearers(self) -> tuple[str, ...]:
+        return tuple(k for k in self.things if CATALOGUE[k].wears)
+
+    @cached_property
+    def wearables(self) -> tuple[str, ...]:
+        return tuple(k for k in self.things if CATALOGUE[k].wearable)
+
+    @cached_property
+    def bases(self) -> tuple[str, ...]:
+        """Kinds on whose top another thing can stand."""
+        return tuple(k for k in self.things if CATALOGUE[k].supports or k in ("book", "sphere"))
+
+    @cached_property
+    def holdable(self) -> tuple[str, ...]:
+        return tuple(k for k in self.things if k in HOLDABLE)
+
+
+HOLDABLE = (
+    "umbrella",
+    "balloon",
+    "flower",
+    "book",
+    "heart",
+    "apple",
+    "flag",
+    "lollipop",
+    "candle",
+    "bag",
+    "tulip",
+)
+
+_SMALL_KINDS = """
+apple, pear, banana, lemon, strawberry, carrot, mushroom, doughnut, birthday cake, egg, cup, teapot, dog, cat, rabbit,
+bear, panda, lion, pig, frog, monkey, penguin, bird, fish, turtle, butterfly, crab, elephant, tree, flower, cactus, rose,
+car, bus, bicycle, rocket, sailing boat, man, woman, boy, girl, sunglasses, crown, top hat, house, umbrella, book,
+balloon, heart, football, present, guitar, chair, bell, key, moon, cloud, cube, sphere, cylinder, cone, pyramid, circle,
+square, triangle, star, table, sign
+"""
+
+
+def full_world(*, holds_out: bool = True) -> World:
+    """Every kind, colour, ground, light, style and word, anywhere and at any size."""
+    return World(
+        kinds=tuple(CATALOGUE),
+        colours=tuple(COLOURS),
+        grounds=GROUNDS,
+        lights=LIGHTS,
+        styles=STYLES,
+        words=WORDS,
+        sizes=tuple(np.round(np.arange(0.15, 0.73, 0.01), 2).tolist()),
+        holds_out=holds_out,
+    )
+
+
+def small_world(*, holds_out: bool = True) -> World:
+    """What two CPU cores can learn in two hours: fewer kinds and grounds, four sizes, centres on a grid of 1/16."""
+    return World(
+        kinds=tuple(name.strip() for name in _SMALL_KINDS.split(",")),
+        colours=("red", "orange", "yellow", "green", "blue", "purple", "black", "white"),
+        grounds=("white", "blue", "grey", "beach", "grass", "night sky", "snow"),
+        lights=("day", "rain"),
+        styles=("flat",),
+        words=tuple(word for word in WORDS if len(word) <= 4),
+        sizes=(0.22, 0.28, 0.42, 0.6),
+        snap=1 / 16,
+        holds_out=holds_out,
+    )
