@@ -1,4 +1,4 @@
-"""Small draws from a numpy generator; `Generator.choice` costs thirty times as much for a handful of options."""
+"""Small draws from a numpy generator; `Generator.choice` costs thirty times as much for a few options."""
 
 from collections.abc import Sequence
 from typing import TypeVar
