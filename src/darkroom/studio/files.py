@@ -32,8 +32,8 @@ class NameTaken(DarkroomError):
 def save(picture: "Picture", path: Path, overwrite: bool = False) -> Path:
     """Write a picture with its record to ``path`` as its ending says, making folders as needed.
 
-    Returns the path. The name appears only once the whole file is on disk. Raises DarkroomError for an unknown
-    ending, a name that is taken (unless ``overwrite``), a folder that cannot be written and a full disk.
+    Returns the path. The name appears only once the whole file is on disk. Raises DarkroomError for an
+    unknown ending, a name that is taken (unless ``overwrite``), an unwritable folder and a full disk.
     """
     from darkroom.studio.pictures import encode, format_of
 
@@ -41,11 +41,11 @@ def save(picture: "Picture", path: Path, overwrite: bool = False) -> Path:
     return path
 
 
-def save_numbered(picture: "Picture", folder: Path = FOLDER) -> Path:
+def save_numbered(picture: "Picture", folder: Path = FOLDER, tail: str = "") -> Path:
     """Write a PNG under the next free number in ``folder``, as "0007-a-red-apple.png"; returns the path."""
     from darkroom.studio.pictures import encode
 
-    data, name = encode(picture, "PNG"), slug(picture.record.request.prompt)
+    data, name = encode(picture, "PNG"), slug(picture.record.request.prompt) + tail
     while True:
         path = folder / f"{last_number(folder) + 1:04d}-{name}.png"
         with suppress(NameTaken):  # another process came first
@@ -68,15 +68,19 @@ def write(path: Path, data: bytes, overwrite: bool = False) -> None:
         raise _explained(error, path) from error
 
 
-def check_place(path: Path, overwrite: bool = False) -> None:
-    """Raise now the DarkroomError that ``write`` would raise once the work is done, so far as can be told."""
+def check_free(path: Path) -> None:
+    """Raise NameTaken now rather than when the picture is made."""
+    if os.path.lexists(path):
+        raise NameTaken(path)
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder; raises DarkroomError where it cannot be made or written."""
     try:
-        if path.exists() and not overwrite:
-            raise NameTaken(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=path.parent).close()
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise _explained(error, path) from error
+        raise _explained(error, folder) from error
 
 
 def slug(prompt: str) -> str:

@@ -23,10 +23,15 @@ FEWEST_PAIRS = 3
 """Below this, a last line that looks like settings is taken for a part of the prompt, as A1111 does."""
 
 
+def plain(record: Record) -> dict[str, Any]:
+    """The record in values that JSON knows."""
+    made_by = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "request"}
+    return {"request": record.request.to_json(), **made_by}
+
+
 def to_json(record: Record) -> str:
     """One line of ASCII that ``from_json`` reads back to an equal record."""
-    made_by = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "request"}
-    return json.dumps({"format": FORMAT, "request": record.request.to_json(), **made_by})
+    return json.dumps({"format": FORMAT, **plain(record)})
 
 
 def from_json(text: str) -> Record:

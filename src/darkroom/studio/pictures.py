@@ -1,5 +1,7 @@
 """Pictures as bytes: encoded with what made them, decoded with care."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +26,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 MAX_PIXELS = 64 * 2**20
 """A picture that claims more is not decoded: a few kilobytes can claim gigabytes."""
 
+FRAME_MS, LAST_FRAME_MS = 100, 1500
+
 RECORD, PARAMETERS = "darkroom", "parameters"
 EXIF_IFD, MAKER_NOTE, USER_COMMENT = 0x8769, 0x927C, 0x9286
 MAKER, UNICODE = b"darkroom\0", b"UNICODE\0"
@@ -31,10 +35,19 @@ MAKER, UNICODE = b"darkroom\0", b"UNICODE\0"
 
 @dataclass(frozen=True)
 class Texts:
-    """What a file says about its picture: our record, and the infotext of any tool."""
+    """What a file says about its picture: our record in JSON, and the infotext of any tool."""
 
     record: str | None
     parameters: str | None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture from a file: pixels, uint8 (H, W, 3), the format (PNG, JPEG or WEBP) and the texts."""
+
+    pixels: np.ndarray
+    format: str
+    texts: Texts
 
 
 def format_of(path: Path) -> str:
@@ -60,8 +73,8 @@ def encode(picture: "Picture", format: str) -> bytes:
     return buffer.getvalue()
 
 
-def decode(data: bytes, name: str = "the picture") -> tuple[np.ndarray, Texts]:
-    """Pixels, uint8 (H, W, 3), and texts of PNG, JPEG or WebP bytes; transparency is laid on white.
+def decode(data: bytes, name: str = "the picture") -> Decoded:
+    """The picture in PNG, JPEG or WebP bytes, upright; transparency is laid on white.
 
     Raises DarkroomError for anything else, for a damaged file and for one of more than ``MAX_PIXELS``.
     """
@@ -72,7 +85,8 @@ def decode(data: bytes, name: str = "the picture") -> tuple[np.ndarray, Texts]:
                     f"{name} has {image.width} x {image.height} pixels; make it smaller first."
                 )
             image.load()
-            return np.asarray(_on_white(ImageOps.exif_transpose(image))), _texts(image)
+            upright = ImageOps.exif_transpose(image)
+            return Decoded(np.asarray(_on_white(upright)), str(image.format), _texts(image))
     except UnidentifiedImageError as error:
         raise DarkroomError(
             f"{name} is not a PNG, JPEG or WebP picture; convert it to one of these."
@@ -81,33 +95,45 @@ def decode(data: bytes, name: str = "the picture") -> tuple[np.ndarray, Texts]:
         raise DarkroomError(f"{name} is damaged ({error}); use another copy.") from error
 
 
-def read(path: Path) -> tuple[np.ndarray, Texts]:
-    """The pixels and texts of a file; raises DarkroomError as ``decode`` does, and where there is no file."""
-    return decode(_bytes(path), f"'{path}'")
+def read(path: Path) -> Decoded:
+    """The picture in a file. Raises DarkroomError as ``decode`` does, and where there is no file."""
+    return decode(read_bytes(path), f"'{path}'")
 
 
-def read_record(path: Path) -> "Record":
-    """What made the picture in a file. Raises DarkroomError when the file does not say."""
-    texts = read(path)[1]
-    if texts.record is None:
-        raise DarkroomError(
-            f"'{path}' carries no Darkroom record; only pictures saved by Darkroom can be replayed."
-        )
-    return metadata.from_json(texts.record)
-
-
-def read_to_fit(path: Path, width: int, height: int) -> np.ndarray:
-    """The picture in a file scaled to cover and cropped about its middle: uint8 (height, width, 3)."""
-    image = Image.fromarray(read(path)[0])
-    return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
-
-
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file. Raises DarkroomError when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DarkroomError(f"cannot read '{path}': {reason}; check the path.") from error
+
+
+def read_to_fit(path: Path, width: int, height: int) -> np.ndarray:
+    """The picture in a file scaled to cover and cropped about its middle: uint8 (height, width, 3)."""
+    image = Image.fromarray(read(path).pixels)
+    return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+
+
+def sheet(pixels: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
+    """Pictures of one size in rows, as near to a square as they go, with white between: uint8 (H, W, 3)."""
+    columns = math.ceil(math.sqrt(len(pixels)))
+    height, width, _ = pixels[0].shape
+    rows = math.ceil(len(pixels) / columns)
+    whole = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for i, one in enumerate(pixels):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        whole[top : top + height, left : left + width] = one
+    return whole
+
+
+def animation(frames: Sequence[np.ndarray]) -> bytes:
+    """Pictures of one size after another as a looping GIF that rests on the last."""
+    first, *rest = (Image.fromarray(frame) for frame in frames)
+    durations = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
+    buffer = BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=durations, loop=0)
+    return buffer.getvalue()
 
 
 def _labels(record: "Record") -> dict[str, str]:

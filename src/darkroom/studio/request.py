@@ -61,7 +61,7 @@ class Request:
                 "the prompt is empty; say what the picture should show, such as 'a red apple'."
             )
         _check_whole("count", self.count, 1, MAX_COUNT)
-        _check_whole("seed", self.seed, 0, MAX_SEED - self.count + 1)
+        _check_whole("seed", self.seed, 0, MAX_SEED - self.count + 1, "leave it out for a random one, or ")
         for name, value, most in (
             ("width", self.width, MAX_SIDE),
             ("height", self.height, MAX_SIDE),
@@ -166,6 +166,12 @@ class Result:
     def __iter__(self) -> Iterator[Picture]:
         return (self[i] for i in range(len(self)))
 
+    def on_one_sheet(self) -> Picture:
+        """All pictures in one, with the record of them all."""
+        from darkroom.studio.pictures import sheet
+
+        return Picture(sheet(self.images), self.record)
+
 
 def _check_prompt(name: str, text: object) -> None:
     if not isinstance(text, str):
@@ -182,9 +188,11 @@ def _check_prompt(name: str, text: object) -> None:
         ) from None
 
 
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
+def _check_whole(name: str, value: object, low: int, high: int, advice: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidRequest(f"{name} {value!r} is out of range; give a whole number from {low} to {high}.")
+        raise InvalidRequest(
+            f"{name} {value!r} is out of range; {advice}give a whole number from {low} to {high}."
+        )
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:

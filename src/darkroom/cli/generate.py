@@ -1,0 +1,141 @@
+"""``darkroom generate``: pictures from prompts."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darkroom.cli.output import json_option, print_json
+from darkroom.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from darkroom.cli.target import Target
+    from darkroom.studio.request import Picture, Progress, Request
+
+
+@click.command()
+@click.argument("prompts", metavar="PROMPT...", nargs=-1)
+@click.option("-p", "--prompt", "more", metavar="PROMPT", multiple=True, help="A prompt; may come again.")
+@click.option("-n", "--negative-prompt", "negative", metavar="TEXT", default="", help="What to keep out.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="A .png, .jpg or .webp file, or a folder."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the output file where there is one.")
+@click.option("-s", "--seed", type=int, help="The same seed makes the same picture.  [default: random]")
+@click.option("-b", "--batch-count", "count", type=int, default=1, help="Pictures of each prompt.")
+@click.option("-W", "--width", type=int, help="In pixels.  [default: the model's]")
+@click.option("-H", "--height", type=int, help="In pixels.  [default: the model's]")
+@click.option("--steps", type=int, help="Sampling steps.  [default: the model's]")
+@click.option(
+    "--cfg-scale", "--cfg", "--guidance-scale", type=float, help="How closely to follow the prompt."
+)
+@click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
+@click.option("--scheduler", metavar="NAME", help="How the steps are spread; see 'darkroom samplers'.")
+@click.option("-m", "--model", default="starter", show_default=True, help="A model's name or file.")
+@click.option("-i", "--init-image", type=click.Path(path_type=Path), help="A picture to start from.")
+@click.option("--strength", type=float, default=0.75, show_default=True, help="How much of it to make anew.")
+@click.option("--grid", is_flag=True, help="Save all pictures of a prompt on one sheet too.")
+@click.option("--watch", is_flag=True, help="Save how each picture developed too, as a GIF.")
+@json_option
+def generate(
+    prompts: Sequence[str],
+    more: Sequence[str],
+    seed: int | None,
+    output: Path | None,
+    overwrite: bool,
+    grid: bool,
+    watch: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Make pictures from one prompt or several.
+
+    Prints where each picture lies, and its seed. Pictures go to ./pictures under the next free number, unless
+    -o names a file or another folder. Picture i of a batch has seed s+i, and comes out as if made alone.
+
+    \b
+    Examples:
+      darkroom generate "three apples, two red and one green"
+      darkroom generate "a cat wearing sunglasses on a beach" -b 8 --grid
+      darkroom generate "a sign that says OPEN" -s 7 --steps 30 --sampler dpmpp_2m -o open.png
+      darkroom generate "a blue cube" "a green cone" -o shapes/
+    """
+    from darkroom.cli.target import Target
+    from darkroom.studio.request import Request, random_seed
+
+    seed = random_seed() if seed is None else seed
+    requests = [Request(prompt=prompt, seed=seed, **settings) for prompt in (*prompts, *more)]
+    _check_prompts(len(requests), output)
+    target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)
+    runs = (_run(request, target, grid, watch) for request in requests)
+    if as_json:
+        print_json({"runs": [run.to_json() for run in runs]})
+        return
+    for run in runs:
+        run.print()
+
+
+def _check_prompts(count: int, output: Path | None) -> None:
+    """Raise InvalidRequest for no prompt, and for many that are to share one file."""
+    if not count:
+        raise InvalidRequest("there is no prompt; say what to make, as in: darkroom generate 'a red apple'")
+    if count > 1 and output is not None and output.suffix and not output.is_dir():
+        raise InvalidRequest(
+            f"{count} prompts cannot share '{output}'; quote a prompt, or name a folder with -o."
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """The pictures of one prompt and their paths, what was saved beside them, and how long each part took."""
+
+    pictures: "list[tuple[Path, Picture]]"
+    beside: list[Path]
+    seconds: dict[str, float]
+
+    def print(self) -> None:
+        """A line a file on standard output; the time is for people alone."""
+        for path, picture in self.pictures:
+            click.echo(f"{path}  seed {picture.record.request.seed}")
+        for path in self.beside:
+            click.echo(path)
+        if sys.stderr.isatty():
+            parts = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.seconds.items())
+            click.secho(parts, dim=True, err=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it in plain values."""
+        from darkroom.studio.metadata import plain
+
+        pictures = [{"path": str(path), **plain(picture.record)} for path, picture in self.pictures]
+        return {"pictures": pictures, "beside": [str(path) for path in self.beside], "seconds": self.seconds}
+
+
+def _run(request: "Request", target: "Target", grid: bool, watch: bool) -> Run:
+    """Develop and save the pictures of one request."""
+    from darkroom.cli.progress import bar
+
+    previews: list[list[np.ndarray]] = []
+    with bar() as advance:
+
+        def progress(step: "Progress") -> None:
+            advance(step)
+            if watch:
+                previews.append(step.preview())
+
+        start = perf_counter()
+        from darkroom.studio.develop import develop
+
+        seconds = {"import": perf_counter() - start}
+        result = develop(request, progress)
+    pictures = target.save(result)
+    beside = [target.save_sheet(result)] if grid else []
+    for i, (path, picture) in enumerate(pictures if watch else ()):
+        beside.append(target.save_film(path, [*(preview[i] for preview in previews), picture.pixels]))
+    return Run(pictures, beside, {**seconds, **result.seconds})

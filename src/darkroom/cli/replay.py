@@ -1,0 +1,40 @@
+"""``darkroom replay``: a picture made again from its own record."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from darkroom.cli.output import json_option, print_json
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the new picture here.")
+@json_option
+def replay(file: Path, output: Path | None, as_json: bool) -> None:
+    """Make a picture again from its file alone, and say how close it came.
+
+    The same machine and version give the same bytes. Another processor may round differently: expect a
+    largest difference of a few steps of 255 there.
+
+    \b
+    Examples:
+      darkroom replay pictures/0001-a-red-apple.png
+      darkroom replay sent-by-a-friend.webp -o mine.webp
+    """
+    from darkroom.cli.progress import bar
+    from darkroom.cli.target import Target
+    from darkroom.studio.replay import read_record, replay
+
+    read_record(file)  # complain about a wrong file before about a wrong place
+    target = Target(output, 1, overwrite=False, sheet=False, films=False) if output else None
+    with bar() as advance:
+        picture, likeness = replay(file, advance)
+    saved = target.save(picture) if target else None
+    if as_json:
+        print_json({"file": str(file), "saved": str(saved) if saved else None, **asdict(likeness)})
+        return
+    click.echo(f"{file}: {likeness}")
+    if saved:
+        click.echo(saved)

@@ -1,0 +1,92 @@
+"""Making a picture again from its own file, and saying how close it came."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from darkroom.errors import DarkroomError
+from darkroom.studio.files import sha256
+from darkroom.studio.metadata import from_json
+from darkroom.studio.pictures import decode, encode, read, read_bytes
+from darkroom.studio.request import Picture, Progress, Record
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How a picture made again differs from the one in the file.
+
+    ``same_file``: every byte of the file is the same. ``largest`` and ``mean``: differences of pixel values of
+    0 to 255. ``share``: the part of the pixels that differ at all. ``same_model``: the weights are the same.
+    """
+
+    same_file: bool
+    largest: int
+    mean: float
+    share: float
+    same_model: bool
+
+    def __str__(self) -> str:
+        if self.same_file:
+            return "identical, every byte of the file"
+        if not self.largest:
+            return "identical, every pixel"
+        weights = "" if self.same_model else "; it was made with other weights of this model"
+        return (
+            f"largest difference {self.largest} of 255, mean {self.mean:.3f}, "
+            f"in {self.share:.1%} of the pixels{weights}"
+        )
+
+
+def replay(path: Path, progress: Callable[[Progress], None] | None = None) -> tuple[Picture, Likeness]:
+    """The picture in a file made again from its record alone.
+
+    Raises DarkroomError when the file is no picture, has no record, or started from a picture that is gone.
+    """
+    record = read_record(path)
+    _check_start(record)
+    from darkroom.studio.develop import develop
+
+    result = develop(record.request, progress)
+    picture = result[0] if len(result) == 1 else result.on_one_sheet()
+    return picture, compare(path, record, picture)
+
+
+def read_record(path: Path) -> Record:
+    """What made the picture in a file. Raises DarkroomError when the file does not say."""
+    text = read(path).texts.record
+    if text is None:
+        raise DarkroomError(f"'{path}' carries no Darkroom record; replay a picture that Darkroom saved.")
+    return from_json(text)
+
+
+def compare(path: Path, record: Record, again: Picture) -> Likeness:
+    """The picture in a file against one made again, both as that file's format keeps pixels."""
+    data = read_bytes(path)
+    before = decode(data, f"'{path}'")
+    file = encode(Picture(again.pixels, record), before.format)
+    after = decode(file)
+    if before.pixels.shape != after.pixels.shape:
+        height, width, _ = before.pixels.shape
+        raise DarkroomError(
+            f"'{path}' is {width} x {height}, not as its record says; find the file as it was made."
+        )
+    difference = np.abs(before.pixels.astype(np.int16) - after.pixels)
+    return Likeness(
+        same_file=file == data,
+        largest=int(difference.max()),
+        mean=float(difference.mean()),
+        share=float(difference.any(axis=2).mean()),
+        same_model=record.model_hash == again.record.model_hash,
+    )
+
+
+def _check_start(record: Record) -> None:
+    """Raise DarkroomError unless the picture that this one started from is as it was."""
+    start = record.request.init_image
+    if start is None or (start.is_file() and sha256(start) == record.init_hash):
+        return
+    raise DarkroomError(
+        f"the picture that this one started from, '{start}', is gone or changed; put it back first."
+    )
