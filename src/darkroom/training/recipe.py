@@ -1,0 +1,82 @@
+"""A recipe: everything that a training run is, in one frozen value that a plain Python function returns."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from darkroom.training.ema import Decay, Profile
+from darkroom.training.optimizer import Ending, OptimizerRecipe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Batch = dict[str, Any]
+"""Tensors (numpy arrays become tensors on the way), and lists of anything else, by name."""
+
+
+def mix(*numbers: int) -> int:
+    """One 64-bit seed out of several non-negative numbers; other numbers, another stream."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
+def generator(seed: int, step: int, device: str | torch.device = "cpu") -> torch.Generator:
+    """The source of a loss's random draws at one step: a pure function of (seed, step)."""
+    return torch.Generator(device).manual_seed(mix(seed, step))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What to train, on what, for how long. Steps are counted from 0.
+
+    ``build()`` makes the network; torch's own generator is seeded from ``seed`` before it is called.
+    ``batch(step)`` makes one batch and must be a pure function of the step (and of the seed that it was made with).
+    With ``workers`` it runs in other processes, so it must be picklable: a module's function, a ``partial`` of one or
+    an instance of a module's class, not a lambda or an inner function.
+    ``loss(network, batch, step)`` returns ``{"loss": scalar, ...}``; the other scalars are shown beside it. Draw its
+    noise from :func:`generator`; torch's own generator is seeded from (seed, step) before each call besides.
+    ``sheet(network, step)`` draws sample pictures every ``sheet_every`` steps from the first of ``ema`` (from the
+    network itself where there is none); the network comes in eval mode, without gradients.
+    ``compile`` names the submodules to compile in place, "" for the whole network.
+    ``device`` "cuda" computes in bf16 (autocast) and "cpu" in single precision; weights are single in both.
+    ``patience`` steps in a row without a finite loss and gradient end the run.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    batch: Callable[[int], Batch]
+    loss: Callable[[nn.Module, Batch, int], dict[str, Tensor]]
+    steps: int
+    batch_size: int
+    optimizer: OptimizerRecipe
+    seed: int = 0
+    ema: tuple[Profile, ...] = (Decay(0.999),)
+    sheet: "Callable[[nn.Module, int], Image | None] | None" = None
+    sheet_every: int = 1000
+    checkpoint_every: int = 1000
+    checkpoint_minutes: float = 10.0
+    keep: int = 2
+    workers: int = 1
+    device: str = "cpu"
+    compile: tuple[str, ...] = ()
+    patience: int = 50
+
+    @property
+    def ending(self) -> Ending:
+        """When the learning rate falls, unless the run is told to finish earlier or later."""
+        decay = min(self.optimizer.rate.decay, self.steps)
+        return Ending(self.steps - decay, decay)
+
+    def facts(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be carried on; the length and the rate of a run may change."""
+        optimizer = {key: value for key, value in asdict(self.optimizer).items() if key != "rate"}
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "ema": [profile.name for profile in self.ema],
+            **{f"optimizer.{key}": list(v) if isinstance(v, tuple) else v for key, v in optimizer.items()},
+        }

@@ -1,0 +1,141 @@
+"""Everything that a run carries from step to step: from it and (seed, step) alone, all that follows is determined."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from darkroom.errors import DarkroomError
+from darkroom.training.checkpoint import Checkpoint, Parts
+from darkroom.training.data import to_device
+from darkroom.training.ema import Average
+from darkroom.training.optimizer import Ending, Optimizer
+from darkroom.training.recipe import Batch, Recipe, mix
+
+
+class State:
+    """A network in training. ``step`` counts steps, ``updates`` those that changed it; the others were skipped."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        torch.manual_seed(mix(recipe.seed))
+        self.recipe = recipe
+        self.device = torch.device(recipe.device)
+        self.network = recipe.build().to(self.device).train()
+        self.averages = [Average(profile, self.network) for profile in recipe.ema]
+        self.optimizer = Optimizer(recipe.optimizer, self.network)
+        self.ending = recipe.ending
+        self.step = self.updates = self.skipped_in_row = 0
+
+    @property
+    def skipped(self) -> int:
+        """Steps whose loss or gradient was not finite."""
+        return self.step - self.updates
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is at its end."""
+        return self.step >= self.ending.end
+
+    def advance(self, batch: Batch) -> dict[str, float]:
+        """One step: forward, backward, update. Returns the loss and its parts, the gradient's norm and the rate.
+
+        A step whose loss or gradient is not finite changes neither weights, buffers, optimizer nor averages.
+        """
+        buffers = [buffer.clone() for buffer in self.network.buffers()]
+        parts = self._backward(batch)
+        rate = self.recipe.optimizer.rate.at(self.step, self.ending)
+        shown = {name: float(value) for name, value in parts.items()}
+        if isfinite(shown["loss"]) and isfinite(shown["gradient"]):
+            self._update(rate)
+        else:
+            self._skip(buffers)
+        self.optimizer.zero_grad()
+        self.step += 1
+        return {**shown, "rate": rate}
+
+    def _backward(self, batch: Batch) -> dict[str, Tensor]:
+        torch.manual_seed(mix(self.recipe.seed, self.step))
+        batch = to_device(batch, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            parts = self.recipe.loss(self.network, batch, self.step)
+        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        return {**{name: value.detach() for name, value in parts.items()}, "gradient": self.optimizer.clip()}
+
+    def _update(self, rate: float) -> None:
+        self.optimizer.step(rate)
+        self.updates += 1
+        self.skipped_in_row = 0
+        for average in self.averages:
+            average.update(self.network, self.updates)
+
+    def _skip(self, buffers: list[Tensor]) -> None:
+        for buffer, before in zip(self.network.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        self.skipped_in_row += 1
+        if self.skipped_in_row >= self.recipe.patience:
+            raise DarkroomError(
+                f"{self.skipped_in_row} steps in a row up to step {self.step} had a loss or gradient that is not finite; "
+                "lower the learning rate, or go back to an older checkpoint."
+            )
+
+    def parts(self) -> Parts:
+        """The tensors of a checkpoint, by file: "network", one of each average's name, "optimizer"."""
+        averages = {average.profile.name: average.network.state_dict() for average in self.averages}
+        return {"network": self.network.state_dict(), **averages, "optimizer": self.optimizer.state()}
+
+    def facts(self) -> dict[str, Any]:
+        """The rest of a checkpoint."""
+        return {
+            "recipe": self.recipe.facts(),
+            "updates": self.updates,
+            "skipped_in_row": self.skipped_in_row,
+            "ending": None if self.ending == self.recipe.ending else [self.ending.start, self.ending.steps],
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Stand where the checkpoint stood. Raises DarkroomError where the recipe differs in more than its length."""
+        _check_recipe(checkpoint, self.recipe)
+        _fill(self.network, checkpoint, "network")
+        for average in self.averages:
+            _fill(average.network, checkpoint, average.profile.name)
+        self.optimizer.load(checkpoint.parts["optimizer"])
+        self.step, self.updates = checkpoint.step, checkpoint.facts["updates"]
+        self.skipped_in_row = checkpoint.facts["skipped_in_row"]
+        if told := checkpoint.facts["ending"]:
+            self.ending = Ending(*told)
+
+
+def _check_recipe(checkpoint: Checkpoint, recipe: Recipe) -> None:
+    then, now = checkpoint.facts["recipe"], recipe.facts()
+    for name in then | now:
+        if then.get(name) != now.get(name):
+            raise DarkroomError(
+                f"the checkpoint '{checkpoint.path}' was made with {name} {then.get(name)}, and this recipe has "
+                f"{now.get(name)}; use the recipe that made it, or choose another folder with --out."
+            )
+
+
+def _fill(network: nn.Module, checkpoint: Checkpoint, part: str) -> None:
+    """Copy a part's tensors into the network, once all names and shapes are known to agree."""
+    own, saved = network.state_dict(), checkpoint.parts[part]
+    if differences := _differences(own, saved):
+        raise DarkroomError(
+            f"the checkpoint '{checkpoint.path}' does not fit this recipe: {differences[0]} "
+            f"({len(differences)} such in '{part}'); use the recipe that made it, or choose another folder with --out."
+        )
+    network.load_state_dict(dict(saved))
+
+
+def _differences(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> list[str]:
+    shapes = {name: (_shape(own.get(name)), _shape(saved.get(name))) for name in {**own, **saved}}
+    return [
+        f"'{name}' is {here} here and {there} there"
+        for name, (here, there) in shapes.items()
+        if here != there
+    ]
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
