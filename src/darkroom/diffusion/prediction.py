@@ -1,0 +1,96 @@
+"""What a network predicts, and how it is asked: ``x0 = skip * x + out * network(scale * x, time, cond)``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from darkroom.diffusion.levels import Level, left
+
+MIN_ALPHA = 1e-5
+"""Floor that keeps x0 finite when it is read from eps at alpha = 0, where eps says nothing about it."""
+
+
+class Coefficients(NamedTuple):
+    """How to call a network at a level and how to read x0 from its answer; each part has the level's shape.
+
+    The form is that of Karras et al. 2022 (arXiv 2206.00364), equation 7.
+    """
+
+    skip: Tensor
+    out: Tensor
+    scale: Tensor
+    time: Tensor
+
+
+class Prediction(Protocol):
+    """What a network was trained to answer."""
+
+    def __call__(self, level: Level) -> Coefficients:
+        """The coefficients at ``level``."""
+        ...
+
+    def target(self, x0: Tensor, eps: Tensor, level: Level) -> Tensor:
+        """The right answer for ``x = alpha * x0 + sigma * eps``; x0, eps and the answer are (B, ...)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Mix(Prediction):
+    """A network that sees the bare signal and the level's time and answers ``signal * x0 + noise * eps``.
+
+    ``mix`` gives (signal, noise) at a level, ``read`` gives (skip, out); both regular at both ends.
+    """
+
+    name: str
+    mix: Callable[[Level], tuple[Tensor, Tensor]]
+    read: Callable[[Level], tuple[Tensor, Tensor]]
+
+    def __call__(self, level: Level) -> Coefficients:
+        skip, out = self.read(level)
+        return Coefficients(skip, out, torch.ones_like(out), level.t)
+
+    def target(self, x0: Tensor, eps: Tensor, level: Level) -> Tensor:
+        signal, noise = self.mix(level)
+        return left(signal, x0) * x0 + left(noise, eps) * eps
+
+    def __repr__(self) -> str:
+        return f"predict_{self.name}"
+
+
+def _constants(level: Level, first: float, second: float) -> tuple[Tensor, Tensor]:
+    return torch.full_like(level.alpha, first), torch.full_like(level.alpha, second)
+
+
+def _read_eps(level: Level) -> tuple[Tensor, Tensor]:
+    alpha = level.alpha.clamp(min=MIN_ALPHA)
+    return 1 / alpha, -level.sigma / alpha
+
+
+def _read_v(level: Level) -> tuple[Tensor, Tensor]:
+    power = level.alpha**2 + level.sigma**2
+    return level.alpha / power, -level.sigma / power
+
+
+def _read_velocity(level: Level) -> tuple[Tensor, Tensor]:
+    total = level.alpha + level.sigma
+    return 1 / total, -level.sigma / total
+
+
+predict_eps: Prediction = Mix("eps", lambda level: _constants(level, 0, 1), _read_eps)
+"""The noise (Ho et al. 2020, arXiv 2006.11239, equation 11)."""
+
+predict_x0: Prediction = Mix(
+    "x0", lambda level: _constants(level, 1, 0), lambda level: _constants(level, 0, 1)
+)
+"""The clean signal."""
+
+predict_v: Prediction = Mix("v", lambda level: (-level.sigma, level.alpha), _read_v)
+"""``alpha * eps - sigma * x0`` (Salimans and Ho 2022, arXiv 2202.00512, appendix D)."""
+
+predict_velocity: Prediction = Mix("velocity", lambda level: _constants(level, -1, 1), _read_velocity)
+"""``eps - x0``, the velocity of rectified flow (Liu et al. 2023, arXiv 2209.03003, equation 1 backwards)."""
+
+PREDICTIONS = {"eps": predict_eps, "x0": predict_x0, "v": predict_v, "velocity": predict_velocity}
