@@ -29,9 +29,9 @@ def _cut(entry: dict[str, Any]) -> np.ndarray:
     return np.asarray(_atlas(entry["file"]).crop(entry["box"]))
 
 
-def sprite(name: str) -> np.ndarray:
-    """The drawing of an emoji kind, cropped to what shows: uint8 (H, W, 4), alpha not premultiplied."""
-    return _cut(manifest()["drawings"][name])
+def sprite(name: str, look: int = 0) -> np.ndarray:
+    """One look of an emoji kind, cropped to what shows: uint8 (H, W, 4), alpha not premultiplied."""
+    return _cut(manifest()["drawings"][name][look])
 
 
 def letter(character: str) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal, cast
 
+from ...errors import UnknownName
 from .kinds import TABLES
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -29,10 +29,11 @@ class Kind:
     """One entry of the catalogue.
 
     ``name`` is the everyday English singular and the key; ``emoji`` the character sequence it is drawn from
-    (None for what is drawn in code); ``group`` one of animal, food, plant, vehicle, person, clothing, building, object, sky,
-    solid, shape, prop; ``recolour`` whether it comes in COLOURS; ``wears`` whether it has a face that can wear
-    glasses, hats and crowns; ``supports`` whether other things can stand on top of it; ``wearable`` whether it
-    can be worn; ``pair`` whether the name is plural in form, so that one of it is "a pair of gloves".
+    (None for what is drawn in code) and ``looks`` all the sequences it may be drawn from, of one silhouette;
+    ``group`` one of animal, food, plant, vehicle, person, clothing, building, object, sky, solid, shape, prop;
+    ``recolour`` whether it comes in COLOURS; ``wears`` whether it has a face that can wear glasses, hats and
+    crowns; ``supports`` whether other things can stand on top of it; ``wearable`` whether it can be worn;
+    ``pair`` whether the name is plural in form, so that one of it is "a pair of gloves".
     """
 
     name: str
@@ -46,12 +47,29 @@ class Kind:
     supports: bool = False
     wearable: bool = False
     pair: bool = False
+    looks: tuple[str, ...] = ()
+
+
+TONES = (
+    "",
+    "\N{EMOJI MODIFIER FITZPATRICK TYPE-1-2}",
+    "\N{EMOJI MODIFIER FITZPATRICK TYPE-4}",
+    "\N{EMOJI MODIFIER FITZPATRICK TYPE-6}",
+)
+GENDERS = ("", "\N{ZERO WIDTH JOINER}\N{FEMALE SIGN}", "\N{ZERO WIDTH JOINER}\N{MALE SIGN}")
+
+
+def _looks(emoji: str, marks: set[str]) -> tuple[str, ...]:
+    tones = TONES if "tones" in marks else TONES[:1]
+    genders = GENDERS if "genders" in marks else GENDERS[:1]
+    return tuple(emoji + tone + gender for gender in genders for tone in tones)
 
 
 def _read(group: str, line: str) -> Kind:
     head, plural, synonyms, marks = [field.strip() for field in (line + "|" * 3).split("|")[:4]]
     emoji, name = head.split(" ", 1)
     source = cast(Source, group if group in ("solid", "shape", "prop") else "emoji")
+    marked = set(marks.split())
     return Kind(
         name,
         plural or name + "s",
@@ -59,7 +77,8 @@ def _read(group: str, line: str) -> Kind:
         group,
         emoji if source == "emoji" else None,
         tuple(s.strip() for s in synonyms.split(",") if s.strip()),
-        **dict.fromkeys(marks.split(), True),
+        looks=_looks(emoji, marked) if source == "emoji" else (),
+        **dict.fromkeys(marked - {"tones", "genders"}, True),
     )
 
 
@@ -73,8 +92,7 @@ CATALOGUE: dict[str, Kind] = {kind.name: kind for kind in _kinds()}
 
 
 def kind(name: str) -> Kind:
-    """The catalogue's entry of that name; a ValueError that offers the nearest names if there is none."""
+    """The catalogue's entry of that name; UnknownName, with the nearest, if there is none."""
     if name not in CATALOGUE:
-        near = ", ".join(get_close_matches(name, CATALOGUE, 3)) or "see darkroom.data.scenes.catalogue"
-        raise ValueError(f"no kind of thing is called {name!r}; nearest: {near}")
+        raise UnknownName("kind of thing", name, CATALOGUE)
     return CATALOGUE[name]

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from ...errors import InvalidRequest
 from .catalogue import kind as catalogue_kind
-from .faces import FACES, Face
+from .faces import BESIDE_HEAD, FACES, HANDS, Face
 from .graph import Box
 from .props import check_word
 from .proportions import footing, own_aspect
@@ -20,11 +20,11 @@ HATS: dict[str, tuple[float, float]] = {
     "top hat": (1.0, 0.16),
     "crown": (0.95, 0.12),
     "cap": (1.25, 0.25),
-    "hat": (1.5, 0.35),
+    "hat": (1.45, 0.27),
     "party hat": (0.62, 0.1),
 }
 EYEWEAR = ("sunglasses", "glasses")
-ALOFT = ("umbrella", "balloon", "kite", "flag")  # held by their lower end
+ALOFT = ("umbrella", "balloon", "flag")  # held by their lower end
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def compose(
     pieces += [Piece(name, None, _worn_box(kind, name, width)) for name in worn]
     if held is not None:
         check_colour(*held)
-        pieces.append(Piece(*held, _held_box(kind, held[0], width)))
+        piece = Piece(*held, _held_box(kind, held[0], width))
+        pieces = [piece, *pieces] if kind not in HANDS and held[0] in ALOFT else [*pieces, piece]
     return _normalised(pieces)
 
 
@@ -100,11 +101,17 @@ def _worn_box(kind: str, worn: str, width: float) -> Box:
 
 
 def _held_box(kind: str, held: str, width: float) -> Box:
-    body = min(width, 1.0)
-    if held in ALOFT:  # over the head, the handle beside it
-        high = 0.85 if kind == "person" else 0.95
-        wide, foot, x = high * own_aspect(held), 0.48 if kind == "person" else 0.5, width * 0.62
-        return Box(x - wide / 2, foot - high, x + wide / 2, foot)
-    high = 0.42 * max(body, 0.7)
-    wide, x, y = high * own_aspect(held), width * 0.98, 0.56
-    return Box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
+    if kind not in HANDS and kind not in FACES:
+        raise InvalidRequest(f"a {kind} cannot hold a {held}; choose a kind whose catalogue entry wears")
+    if kind not in HANDS and held in ALOFT:
+        return _over_head(held, width)
+    (x, y), high = HANDS.get(kind, BESIDE_HEAD), 0.95 if held in ALOFT else 0.34
+    wide, foot = high * own_aspect(held), y if held in ALOFT else y + high / 2
+    return Box(x * width - wide / 2, foot - high, x * width + wide / 2, foot)
+
+
+def _over_head(held: str, width: float) -> Box:
+    # behind a head that has no hands: the handle is hidden and what is held shows above
+    wide, foot = (1.2 * width, 0.6) if held == "umbrella" else (0.66 * width, 0.3)
+    high = wide / own_aspect(held)
+    return Box(width / 2 - wide / 2, foot - high, width / 2 + wide / 2, foot)

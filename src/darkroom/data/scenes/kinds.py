@@ -2,8 +2,10 @@
 
 A line is ``emoji name | plural | synonyms | marks``. An empty plural is the name with an s. Synonyms are
 separated by commas, and the drawing's Unicode name stands among them where it differs from the everyday one.
-Marks: ``recolour`` it comes in every colour; ``wears`` its head can wear hats and glasses; ``supports`` things
-can stand on it; ``wearable`` it can be worn; ``pair`` the name is plural in form ("a pair of gloves"). A dash in place of the emoji: it is drawn in code.
+Marks: ``recolour`` it comes in every colour; ``wears`` its head can wear hats and glasses; ``supports`` things can
+stand on it; ``wearable`` it can be worn; ``pair`` the name is
+plural in form ("a pair of gloves"); ``tones`` and ``genders`` it has looks of several skin tones and of women and
+men. A dash in place of the emoji: it is drawn in code.
 """
 
 ANIMAL = """
@@ -140,7 +142,7 @@ FOOD = """
 ☕ cup || mug, hot beverage, coffee, cup of coffee | recolour
 🍷 glass of wine | glasses of wine | wine glass
 🍺 beer mug || mug of beer, beer
-🥤 cup with straw | cups with straws | paper cup with a straw, soft drink | recolour
+🥤 cup with straw | cups with straws | paper cup with a straw, soft drink
 🫖 teapot || | recolour
 🍿 box of popcorn | boxes of popcorn | popcorn
 🍄 mushroom || toadstool | recolour
@@ -176,6 +178,7 @@ VEHICLE = """
 🚓 police car
 🚑 ambulance
 🚒 fire engine || fire truck
+🚐 van || minibus | recolour
 🚚 lorry | lorries | delivery truck, truck
 🚜 tractor
 🏎 racing car || race car | recolour
@@ -196,14 +199,14 @@ VEHICLE = """
 """
 
 PERSON = """
-🧍 person | people | person standing | wears
-👨 man | men || wears
-👩 woman | women || wears
-👦 boy || | wears
-👧 girl || | wears
-👶 baby | babies || wears
-👴 old man | old men || wears
-👵 old woman | old women || wears
+🧍 person | people | person standing | wears tones genders
+👨 man | men || wears tones
+👩 woman | women || wears tones
+👦 boy || | wears tones
+👧 girl || | wears tones
+👶 baby | babies || wears tones
+👴 old man | old men || wears tones
+👵 old woman | old women || wears tones
 👮 police officer || policeman
 👷 builder || construction worker
 🕵 detective
@@ -276,6 +279,15 @@ OBJECT = """
 🎾 tennis racket || tennis, racket and ball
 🏐 volleyball
 🎱 pool ball || 8 ball, billiard ball
+⚾ baseball
+🪀 yo-yo || | recolour
+🎀 bow || ribbon | recolour
+🧶 ball of wool | balls of wool | yarn, ball of yarn | recolour
+💼 briefcase || | recolour
+🏮 lantern || red paper lantern, paper lantern | recolour
+🖊 pen || ballpoint pen | recolour
+🛟 lifebuoy || ring buoy, life ring | recolour
+🔋 battery | batteries || recolour
 🎁 present || wrapped gift, gift | recolour supports
 🎸 guitar || | recolour
 🎻 violin
@@ -384,7 +396,7 @@ SHAPE = """
 
 PROP = """
 - table || wooden table | recolour supports
-- sign || signboard, board
+- sign || signboard, board | recolour
 - shelf | shelves | wooden shelf | recolour supports
 - party hat || paper hat, cone hat | recolour wearable
 """

@@ -68,12 +68,11 @@ def _straight(image: Image.Image) -> Image.Image:
 
 
 def draw_letter(letter: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """One capital's coverage, as tall as H, as wide as its ink."""
+    """One capital's coverage, as tall as the tallest, as wide as its ink."""
     left, _, right, _ = font.getbbox(letter)
-    _, top, _, bottom = font.getbbox("H")
-    overshoot = round(LETTER_SIZE * 0.02)  # round letters reach past the flat ones
-    image = Image.new("L", (int(right - left), int(bottom - top) + 2 * overshoot))
-    ImageDraw.Draw(image).text((-left, overshoot - top), letter, fill=255, font=font)
+    _, top, _, bottom = font.getbbox(string.ascii_uppercase)  # J and Q reach below the line
+    image = Image.new("L", (int(right - left), int(bottom - top)))
+    ImageDraw.Draw(image).text((-left, -top), letter, fill=255, font=font)
     return image
 
 
@@ -101,13 +100,13 @@ def digest(image: Image.Image) -> str:
 def pack(emoji_font: Path, letter_font: Path, folder: Path) -> None:
     """Write ``emoji.webp``, ``letters.webp`` and ``manifest.json`` into ``folder``."""
     emoji = ImageFont.truetype(emoji_font, EMOJI_SIZE)
-    sprites = {k.name: draw_emoji(k.emoji, emoji) for k in CATALOGUE.values() if k.emoji}
+    sprites = {look: draw_emoji(look, emoji) for k in CATALOGUE.values() for look in k.looks}
     capitals = ImageFont.truetype(letter_font, LETTER_SIZE)
     letters = {c: draw_letter(c, capitals) for c in string.ascii_uppercase}
-    drawings = _write(folder / "emoji.webp", sprites, "noto-color-emoji")
-    for name, entry in drawings.items():
-        entry["emoji"] = CATALOGUE[name].emoji
-    drawings |= {k.name: {"source": "darkroom"} for k in CATALOGUE.values() if not k.emoji}
+    packed = _write(folder / "emoji.webp", sprites, "noto-color-emoji")
+    drawings = {k.name: [{"emoji": look, **packed[look]} for look in k.looks] for k in CATALOGUE.values()}
+    for kind in CATALOGUE.values():
+        drawings[kind.name] = drawings[kind.name] or [{"source": "darkroom"}]
     sources = {name: dict(source) for name, source in SOURCES.items()}
     sources["noto-color-emoji"]["sha256"] = hashlib.sha256(emoji_font.read_bytes()).hexdigest()
     sources["dejavu-sans-bold"]["sha256"] = hashlib.sha256(letter_font.read_bytes()).hexdigest()

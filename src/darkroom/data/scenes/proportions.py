@@ -20,7 +20,7 @@ FOOTING: dict[str, float] = {"cube": 0.11, "cylinder": 0.13, "table": 0.09, "she
 @cache
 def own_aspect(kind: str) -> float:
     """Width / height of a kind's drawing alone."""
-    entry = manifest()["drawings"][catalogue_kind(kind).name]
+    entry = manifest()["drawings"][catalogue_kind(kind).name][0]
     if "box" not in entry:
         return DRAWN[kind]
     left, top, right, bottom = entry["box"]

@@ -55,6 +55,7 @@ def _sign(pen: Pen) -> None:
 
 
 POST_RGB = (120, 85, 55)
+DARK_INK, LIGHT_INK = (30, 30, 34), (250, 250, 250)
 PROPS: dict[str, Callable[[Pen], None]] = {
     "table": _table,
     "shelf": _shelf,
@@ -76,8 +77,12 @@ def prop(kind: str, rgb: RGB, width: int, height: int, word: str | None = None) 
 
     PROPS[kind](pen)
     if word is not None:
-        _write(image, word, (30, 30, 34) if sum(rgb) > 330 else (250, 250, 250))
+        _write(image, word, DARK_INK if _luma(rgb) > 135 else LIGHT_INK)
     return np.asarray(image.resize((width, height), Image.Resampling.BOX))
+
+
+def _luma(rgb: RGB) -> float:
+    return 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2]
 
 
 def check_word(word: str) -> None:
@@ -98,7 +103,7 @@ def word_mask(word: str) -> Image.Image:
     for glyph in glyphs:
         mask.paste(Image.fromarray(glyph), (x, 0))
         x += glyph.shape[1] + gap
-    return mask
+    return mask.crop(mask.getbbox())  # without the room for J and Q where there is none
 
 
 def _write(board: Image.Image, word: str, ink: RGB) -> None:

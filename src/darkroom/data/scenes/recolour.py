@@ -36,19 +36,22 @@ def srgb(lab: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Body:
-    """Which pixels of a drawing take the new colour.
+    """Which pixels of a drawing take the new colour: a block of OKLab with soft sides.
 
-    ``hue`` in degrees of OKLab's colour circle (None: the drawing's main hue); ``width`` how far a hue may be
-    from it; ``neutral`` takes the greys instead of a hue, and ``both`` takes them besides; ``dark`` is the
-    lightness under which a pixel is an outline, an eye or a wheel and is left alone; ``light`` the one over which it is left alone.
+    ``hue`` in degrees of the colour circle (None: the drawing's main hue) and ``width`` how far a hue may be from
+    it; ``chroma`` and ``lightness`` from lowest to highest. With ``eyes``, dark features outside the body turn
+    light when the body turns black, so that a black cat still looks at you.
     """
 
     hue: float | None = None
     width: float = 40
-    neutral: bool = False
-    both: bool = False
-    dark: float = 0.0
-    light: float = 2.0
+    chroma: tuple[float, float] = (0.035, 1.0)
+    lightness: tuple[float, float] = (0.0, 2.0)
+    eyes: bool = False
+
+
+FARTHEST = 0.2  # how far a shade may be from its colour, in lightness
+NEUTRAL = Body(0, 180, (-1.0, 0.06))
 
 
 def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -65,43 +68,52 @@ def main_hue(hue: np.ndarray, weight: np.ndarray) -> float:
 def body_weight(lab: np.ndarray, alpha: np.ndarray, body: Body) -> np.ndarray:
     """How much of each pixel (H, W, 3) is of the body: 0 to 1, (H, W)."""
     chroma = np.hypot(lab[..., 1], lab[..., 2])
-    grey = 1 - _ramp(chroma, 0.05, 0.08)
-    limits = _ramp(lab[..., 0], body.dark - 0.03, body.dark + 0.03) * _ramp(
-        -lab[..., 0], -body.light - 0.03, -body.light + 0.03
-    )
-    if body.neutral:
-        return grey * limits
     hue = np.degrees(np.arctan2(lab[..., 2], lab[..., 1]))
     centre = (
         main_hue(hue.ravel(), (chroma * alpha * (chroma > 0.05)).ravel()) if body.hue is None else body.hue
     )
     away = np.abs((hue - centre + 180) % 360 - 180)
-    of_hue = _ramp(-away, -body.width - 12, -body.width) * _ramp(chroma, 0.02, 0.05)
-    return np.maximum(of_hue, grey if body.both else 0) * limits
+    of_hue = _ramp(-away, -body.width - 12, -body.width)
+    return of_hue * _between(chroma, *body.chroma, 0.015) * _between(lab[..., 0], *body.lightness, 0.03)
 
 
-def recolour(sprite: np.ndarray, colour: str, body: Body = Body()) -> np.ndarray:
-    """A drawing (H, W, 4) uint8 in another of COLOURS; a copy."""
+def _between(x: np.ndarray, low: float, high: float, soft: float) -> np.ndarray:
+    return _ramp(x, low - soft, low + soft) * _ramp(-x, -high - soft, -high + soft)
+
+
+def recolour(sprite: np.ndarray, colour: str, bodies: tuple[Body, ...] = (Body(),)) -> np.ndarray:
+    """A drawing (H, W, 4) uint8 in another of COLOURS; a copy. Each body takes the colour at its own lightness."""
     lab, alpha = oklab(sprite[..., :3]), sprite[..., 3] / np.float32(255)
-    weight = body_weight(lab, alpha, body)
-    inside = (weight > 0.5) & (alpha > 0.9)
-    if not inside.any():
-        raise ValueError("no pixel of the drawing is of its body's hue: give it another Body")
-    painted = _shade(lab, lab[inside], oklab(np.array(COLOURS[colour])))
-    mixed = lab + (painted - lab) * weight[..., None]
+    target = oklab(np.array(COLOURS[colour]))
+    mixed, taken = lab, np.zeros_like(alpha)
+    for body in bodies:
+        weight = body_weight(lab, alpha, body) * (1 - taken)
+        inside = (weight > 0.5) & (alpha > 0.9)
+        if not inside.any():
+            raise ValueError("no pixel of the drawing is of its body's hue: give it another Body")
+        mixed = mixed + (_shade(lab, lab[inside], target) - lab) * weight[..., None]
+        taken = taken + weight
+    if colour == "black" and any(body.eyes for body in bodies):
+        mixed[..., 0] += np.clip(0.8 - 2 * lab[..., 0], 0, 1) * (1 - taken)
     out = sprite.copy()
     out[..., :3] = srgb(mixed).round()
     return out
 
 
 def _shade(lab: np.ndarray, inside: np.ndarray, target: np.ndarray) -> np.ndarray:
-    # a white thing's shading goes down from its light parts, a dark thing's up from its dark ones
-    level = np.clip((target[0] - 0.2) / 0.75, 0, 1)
-    anchor = np.quantile(inside[:, 0], 0.5 + 0.35 * max(0.0, level - 0.75) / 0.25)
+    # the commonest lightness of the body becomes the target's, and the rest keeps its distance from it
+    anchor = _mode(inside[:, 0])
     spread = max(float(np.quantile(inside[:, 0], 0.9) - np.quantile(inside[:, 0], 0.1)), 1e-3)
     gain = min(1.0, 0.25 / spread) * (0.8 if target[0] < 0.35 else 1.0)
-    lightness = np.clip(target[0] + (lab[..., 0] - anchor) * gain, 0.08, 1.0)
-    pale = np.clip((1.0 - lightness) / max(1.0 - target[0], 1e-3), 0, 1.15)
-    return np.concatenate([lightness[..., None], target[1:] * np.minimum(pale, 1.0)[..., None]], -1).astype(
-        np.float32
-    )
+    away = (lab[..., 0] - anchor) * gain
+    room = np.where(away > 0, min(FARTHEST, 0.6 * (1 - target[0])), FARTHEST)
+    away = room * np.tanh(away / room)
+    lightness = np.clip(target[0] + away, 0.08, 1.0)
+    pale = np.clip((1.0 - lightness) / max(1.0 - target[0], 1e-3), 0, 1)
+    return np.concatenate([lightness[..., None], target[1:] * pale[..., None]], -1).astype(np.float32)
+
+
+def _mode(lightness: np.ndarray) -> float:
+    counts, _ = np.histogram(lightness, 40, (0, 1))
+    smooth = counts + 0.6 * (np.roll(counts, 1) + np.roll(counts, -1))
+    return (float(np.argmax(smooth)) + 0.5) / 40

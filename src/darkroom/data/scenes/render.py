@@ -7,24 +7,32 @@ from PIL import Image
 
 from ...errors import InvalidRequest, UnknownName
 from .drawings import compose
-from .graph import Box, Scene, Thing
+from .graph import Box, Scene
 from .grounds import DARK, GROUNDS, ground
-from .lights import LIGHTS, light
+from .lights import LIGHTS, light_ground, light_scene
 from .props import check_word
-from .sprites import haloed, margin, scaled
+from .sprites import Drawing, haloed, margin, scaled
 from .styles import STYLES, style
 
 SMALLEST, LARGEST = 16, 2048
+LOOKS = 12  # a multiple of every kind's number of looks
 
 
 @dataclass(frozen=True)
 class Part:
-    """One drawing in the picture: a thing, or what it wears or holds. ``owner`` is the thing's index."""
+    """One drawing in the picture: a thing, or what it wears or holds. ``owner`` is the thing's index; ``word``
+    what a sign says; ``look`` which of its kind's drawings it is."""
 
     kind: str
     colour: str | None
     box: Box
     owner: int
+    word: str | None = None
+    look: int = 0
+
+    @property
+    def drawing(self) -> Drawing:
+        return Drawing(self.kind, self.colour, self.word, self.look)
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,20 @@ class Annotation:
 
 def parts(scene: Scene) -> list[Part]:
     """Every drawing with its own box, thing by thing, each from back to front."""
-    return [part for i, thing in enumerate(scene.things) for part in _parts_of(thing, i)]
+    return [part for i in range(len(scene.things)) for part in _parts_of(scene, i)]
 
 
-def _parts_of(thing: Thing, owner: int) -> list[Part]:
+def _parts_of(scene: Scene, owner: int) -> list[Part]:
+    thing = scene.things[owner]
     aspect, pieces = compose(thing.kind, thing.colour, thing.worn, thing.held)
     whole = fitted(thing.box, aspect)
-    return [Part(p.kind, p.colour, _place(p.box, whole), owner) for p in pieces]
+    look = (scene.noise_seed + 7 * owner) % LOOKS
+    return [
+        Part(
+            p.kind, p.colour, _place(p.box, whole), owner, thing.word if p.kind == thing.kind else None, look
+        )
+        for p in pieces
+    ]
 
 
 def fitted(box: Box, aspect: float) -> Box:
@@ -95,16 +110,14 @@ def render(scene: Scene, side: int = 128) -> np.ndarray:
     """The picture, uint8 (side, side, 3): a pure function of the scene and the size."""
     check(scene, side)
     rng = np.random.Generator(np.random.Philox(key=scene.noise_seed))
-    canvas = light(scene.light, ground(scene.ground, side, rng), rng)
+    canvas = light_ground(scene.light, ground(scene.ground, side, rng))
     halo, reach = "light" if scene.ground in DARK else "dark", margin(side)
     for i in _far_to_near(scene):
-        thing = scene.things[i]
-        for part in _parts_of(thing, i):
+        for part in _parts_of(scene, i):
             x, y, w, h = _pixels(part.box, side)
-            word = thing.word if part.kind == "sign" else None
-            drawing = haloed(part.kind, part.colour, word, w, h, halo, reach)
-            canvas.paste(drawing, (x - reach, y - reach), drawing)
-    return style(scene.style, canvas, rng)
+            sprite = haloed(part.drawing, w, h, halo, reach)
+            canvas.paste(sprite, (x - reach, y - reach), sprite)
+    return style(scene.style, light_scene(scene.light, canvas, rng), rng)
 
 
 def annotate(scene: Scene, side: int = 128) -> Annotation:
@@ -114,7 +127,7 @@ def annotate(scene: Scene, side: int = 128) -> Annotation:
     depth = np.ones((side, side), np.float32)
     whole = np.zeros(len(scene.things))
     for i in _far_to_near(scene):
-        mask, whole[i] = _mask(scene.things[i], i, side)
+        mask, whole[i] = _mask(_parts_of(scene, i), side)
         segmentation[mask], depth[mask] = i + 1, scene.things[i].depth
     shown = np.bincount(segmentation.ravel(), minlength=len(whole) + 1)[1 : len(whole) + 1]
     boxes = [fitted(t.box, compose(t.kind, t.colour, t.worn, t.held)[0]) for t in scene.things]
@@ -122,7 +135,7 @@ def annotate(scene: Scene, side: int = 128) -> Annotation:
     return Annotation(segmentation, depth, np.array(boxes, np.float32).reshape(-1, 4), visible)
 
 
-def _mask(thing: Thing, owner: int, side: int) -> tuple[np.ndarray, int]:
+def _mask(drawn: list[Part], side: int) -> tuple[np.ndarray, int]:
     """Where a thing covers the picture, and how many pixels it has, those outside the picture among them."""
     roomy = Image.new("L", (3 * side, 3 * side))  # the picture stands in the middle
     for part in _parts_of(thing, owner):

@@ -1,7 +1,7 @@
 """Drawings ready to be pasted: found in the pack or drawn in code, recoloured, scaled, and set off from the ground."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -31,29 +31,37 @@ def check_colour(kind: str, colour: str | None) -> None:
         raise InvalidRequest(f"a {kind} comes in its own colours only; leave its colour out")
 
 
+class Drawing(NamedTuple):
+    """What to draw: a kind in a colour (None for its own), a sign's word, and which of its looks."""
+
+    kind: str
+    colour: str | None = None
+    word: str | None = None
+    look: int = 0
+
+
 @lru_cache(maxsize=1600)
-def master(kind: str, colour: str | None = None, word: str | None = None) -> Image.Image:
-    """A kind's drawing at its largest, RGBA, cropped to what shows."""
+def master(drawing: Drawing) -> Image.Image:
+    """A drawing at its largest, RGBA, cropped to what shows."""
+    kind, colour, word, look = drawing
     check_colour(kind, colour)
     entry = catalogue_kind(kind)
     if word is not None and kind != "sign":
         raise InvalidRequest(f"a {kind} carries no word; only a sign does")
     if entry.source == "emoji":
-        pixels = assets.sprite(kind)
-        return Image.fromarray(
-            recolour(pixels, colour, BODIES.get(kind, Body())) if colour else pixels, "RGBA"
-        )
+        pixels = assets.sprite(kind, look % len(entry.looks))
+        return Image.fromarray(recolour(pixels, colour, BODIES.get(kind, (Body(),))) if colour else pixels)
     rgb = COLOURS[colour or OWN_COLOUR.get(kind, "grey")]
     size = round(DRAWN_HEIGHT * own_aspect(kind)), DRAWN_HEIGHT
     if entry.source == "prop":
-        return Image.fromarray(prop(kind, rgb, *size, word=word), "RGBA")
-    return Image.fromarray((solid if entry.source == "solid" else shape)(kind, rgb, *size), "RGBA")
+        return Image.fromarray(prop(kind, rgb, *size, word=word))
+    return Image.fromarray((solid if entry.source == "solid" else shape)(kind, rgb, *size))
 
 
 @lru_cache(maxsize=4096)
-def scaled(kind: str, colour: str | None, word: str | None, width: int, height: int) -> Image.Image:
+def scaled(drawing: Drawing, width: int, height: int) -> Image.Image:
     """A drawing at exactly (width, height) pixels; Pillow weights by alpha, so that edges stay clean."""
-    return master(kind, colour, word).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
+    return master(drawing).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
 
 
 def margin(side: int) -> int:
@@ -62,15 +70,13 @@ def margin(side: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def haloed(
-    kind: str, colour: str | None, word: str | None, width: int, height: int, halo: Halo, reach: int
-) -> Image.Image:
+def haloed(drawing: Drawing, width: int, height: int, halo: Halo, reach: int) -> Image.Image:
     """A scaled drawing with a soft rim, ``reach`` pixels wider on each side, that sets it off from what is behind."""
-    drawing = scaled(kind, colour, word, width, height)
+    small = scaled(drawing, width, height)
     padded = Image.new("RGBA", (width + 2 * reach, height + 2 * reach))
-    padded.paste(drawing, (reach, reach))
+    padded.paste(small, (reach, reach))
     rim = Image.new("L", padded.size)
-    rim.paste(drawing.getchannel("A"), (reach, reach))
+    rim.paste(small.getchannel("A"), (reach, reach))
     rim = rim.filter(ImageFilter.BoxBlur(reach * 0.5)).point(_RIM)
     backdrop = Image.new("RGBA", padded.size, (18, 18, 28) if halo == "dark" else (235, 238, 255))
     backdrop.putalpha(rim)
