@@ -1,0 +1,113 @@
+"""The requirements that follow from a scene whose exact caption was the prompt, and the eight hard prompts."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from darkroom.data.scenes.graph import Scene, Thing
+
+from .requirements import PEOPLE, Around, Arranged, Group, Held, Only, Placed, Requirement, Spelled, Worn
+
+# Skills whose captions number or bind all that they name; in the others more of a kind is no fault, as in GenEval.
+EXACT = frozenset({"count", "colour", "mixed", "arrangement", "held", "crowd"})
+
+
+def requirements_of(scene: Scene) -> list[Requirement]:
+    """What a picture must show to be right for the scene's exact caption; grounds and lights are not judged."""
+    exactly = scene.skill in EXACT
+    of_things = _things(scene, exactly)
+    wanted: list[Requirement] = [*dict.fromkeys(of_things)]
+    wanted += _no_other_colours(of_things) if exactly else []
+    wanted += _placed(scene, of_things)
+    wanted += _carried(scene, exactly)
+    if scene.arrangement:
+        wanted.append(Arranged(of_things[0], scene.arrangement))
+    wanted += [Spelled(thing.word) for thing in scene.things if thing.word]
+    return wanted
+
+
+def _things(scene: Scene, exactly: bool) -> list[Group]:
+    """The group that each thing is of; a crowd is of people, whoever they are."""
+    if scene.skill == "crowd":
+        return [Group(PEOPLE, None, len(scene.things), exactly)] * len(scene.things)
+    counts = Counter((thing.kind, thing.colour) for thing in scene.things)
+    return [Group((t.kind,), t.colour, counts[t.kind, t.colour], exactly) for t in scene.things]
+
+
+def _no_other_colours(groups: list[Group]) -> Iterator[Only]:
+    told: dict[tuple[str, ...], dict[str, None]] = {}
+    for group in groups:
+        if group.colour:
+            told.setdefault(group.kinds, {})[group.colour] = None
+    return (Only(kinds, tuple(colours)) for kinds, colours in told.items())
+
+
+def _placed(scene: Scene, groups: list[Group]) -> list[Placed]:
+    placed = [Placed(groups[r.subject], r.kind, groups[r.object]) for r in scene.relations]
+    return list(dict.fromkeys(placed))
+
+
+def _carried(scene: Scene, exactly: bool) -> Iterator[Requirement]:
+    """What is worn and held: that it is there, and by whom."""
+    held = Counter(thing.held for thing in scene.things if thing.held)
+    for (kind, colour), count in held.items():
+        yield Group((kind,), colour, count, exactly)
+    worn = Counter(name for thing in scene.things for name in thing.worn)
+    for name, count in worn.items():
+        yield Group((name,), None, count, exactly)
+    if scene.skill == "crowd":
+        crowd = Group(PEOPLE, None, len(scene.things))
+        yield from (Held(Group((kind,), colour, count), crowd) for (kind, colour), count in held.items())
+    else:
+        yield from (link for thing in scene.things for link in _links(thing))
+
+
+def _links(thing: Thing) -> Iterator[Requirement]:
+    owner = Group((thing.kind,), thing.colour)
+    for name in thing.worn:
+        yield Worn(Group((name,)), owner)
+    if thing.held:
+        yield Held(Group((thing.held[0],), thing.held[1]), owner)
+
+
+def _one(kind: str, colour: str | None = None) -> Group:
+    return Group((kind,), colour)
+
+
+def _apples() -> list[Requirement]:
+    red, green = (Group(("apple",), colour, n, exactly=True) for colour, n in (("red", 2), ("green", 1)))
+    places = [Placed(some, "left of", _one("book")) for some in (red, green)]
+    return [red, green, Only(("apple",), ("red", "green")), _one("book"), *places]
+
+
+def _solids() -> list[Requirement]:
+    cube, ball, tin = _one("cube", "red"), _one("sphere", "blue"), _one("cylinder", "green")
+    return [cube, ball, tin, Placed(cube, "on top of", ball), Placed(ball, "left of", tin)]
+
+
+def _cat() -> list[Requirement]:
+    cat, glasses = _one("cat"), _one("sunglasses")
+    return [cat, glasses, Worn(glasses, cat), Around(ground="beach")]
+
+
+def _cats() -> list[Requirement]:
+    cats = Group(("cat",), None, 3, exactly=True)
+    return [cats, Arranged(cats, "pyramid")]
+
+
+def _umbrellas() -> list[Requirement]:
+    red, black = Group(("umbrella",), "red", 1, exactly=True), Group(("umbrella",), "black", 2)
+    people, only = Group(PEOPLE, None, 3), Only(("umbrella",), ("red", "black"))
+    return [people, red, black, only, Held(red, people), Held(black, people), Around(light="rain")]
+
+
+HARD: dict[str, list[Requirement]] = {
+    "three apples, two red and one green, on the left of a book": _apples(),
+    "a red cube on top of a blue sphere to the left of a green cylinder": _solids(),
+    "exactly five apples": [Group(("apple",), None, 5, exactly=True)],
+    "a cat wearing sunglasses on a beach": _cat(),
+    "a book on top of a table": [_one("book"), _one("table"), Placed(_one("book"), "on top of", _one("table"))],
+    "three cats in a pyramid formation": _cats(),
+    "a red umbrella in a crowd of people holding black umbrellas in the rain": _umbrellas(),
+    "a sign that says OPEN": [_one("sign"), Spelled("OPEN")],
+}
+"""Prompts that the field's explainers call hard, and what their pictures must show."""
