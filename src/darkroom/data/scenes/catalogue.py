@@ -33,6 +33,7 @@ class Kind:
     ``group`` one of animal, food, plant, vehicle, person, clothing, building, object, sky, solid, shape, prop;
     ``recolour`` whether it comes in COLOURS; ``wears`` whether it has a face that can wear glasses, hats and
     crowns; ``supports`` whether other things can stand on top of it; ``wearable`` whether it can be worn;
+    ``holds`` whether it can hold things (those without hands, above their heads or beside them);
     ``pair`` whether the name is plural in form, so that one of it is "a pair of gloves".
     """
 
@@ -46,6 +47,7 @@ class Kind:
     wears: bool = False
     supports: bool = False
     wearable: bool = False
+    holds: bool = False
     pair: bool = False
     looks: tuple[str, ...] = ()
 

@@ -101,8 +101,8 @@ def _worn_box(kind: str, worn: str, width: float) -> Box:
 
 
 def _held_box(kind: str, held: str, width: float) -> Box:
-    if kind not in HANDS and kind not in FACES:
-        raise InvalidRequest(f"a {kind} cannot hold a {held}; choose a kind whose catalogue entry wears")
+    if not catalogue_kind(kind).holds:
+        raise InvalidRequest(f"a {kind} cannot hold a {held}; choose a kind whose catalogue entry holds")
     if kind not in HANDS and held in ALOFT:
         return _over_head(held, width)
     (x, y), high = HANDS.get(kind, BESIDE_HEAD), 0.95 if held in ALOFT else 0.34

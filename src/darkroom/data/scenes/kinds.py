@@ -3,7 +3,7 @@
 A line is ``emoji name | plural | synonyms | marks``. An empty plural is the name with an s. Synonyms are
 separated by commas, and the drawing's Unicode name stands among them where it differs from the everyday one.
 Marks: ``recolour`` it comes in every colour; ``wears`` its head can wear hats and glasses; ``supports`` things can
-stand on it; ``wearable`` it can be worn; ``pair`` the name is
+stand on it; ``wearable`` it can be worn; ``holds`` it can hold things; ``pair`` the name is
 plural in form ("a pair of gloves"); ``tones`` and ``genders`` it has looks of several skin tones and of women and
 men. A dash in place of the emoji: it is drawn in code.
 """
@@ -199,14 +199,14 @@ VEHICLE = """
 """
 
 PERSON = """
-🧍 person | people | person standing | wears tones genders
-👨 man | men || wears tones
-👩 woman | women || wears tones
-👦 boy || | wears tones
-👧 girl || | wears tones
+🧍 person | people | person standing | wears holds tones genders
+👨 man | men || wears holds tones
+👩 woman | women || wears holds tones
+👦 boy || | wears holds tones
+👧 girl || | wears holds tones
 👶 baby | babies || wears tones
-👴 old man | old men || wears tones
-👵 old woman | old women || wears tones
+👴 old man | old men || wears holds tones
+👵 old woman | old women || wears holds tones
 👮 police officer || policeman
 👷 builder || construction worker
 🕵 detective
@@ -218,11 +218,11 @@ PERSON = """
 🎅 Father Christmas | Father Christmases | Santa Claus
 💃 dancer || woman dancing
 🏃 runner || person running
-🤖 robot || | wears
+🤖 robot || | wears holds
 👽 alien || | wears
 👻 ghost
 🤡 clown || clown face | wears
-⛄ snowman | snowmen
+⛄ snowman | snowmen || holds
 """
 
 CLOTHING = """
@@ -327,7 +327,7 @@ OBJECT = """
 🚪 door || | recolour
 🪣 bucket || | recolour
 🧹 broom
-🧸 teddy bear || teddy | wears
+🧸 teddy bear || teddy | wears holds
 🪁 kite
 🎲 dice | dice | game die
 🧩 jigsaw piece || puzzle piece | recolour
