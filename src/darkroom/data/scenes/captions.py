@@ -1,15 +1,16 @@
 """What a scene is called in plain English: true, in very many ways, sometimes leaving things open.
 
-A caption is drawn from a compositional grammar: `grammar.clauses` tells what is there, `grammar.settings` where and
-how it is drawn, and this module puts them together.
+A caption is drawn from a compositional grammar: `grammar.clauses` tells what is there, `grammar.settings`
+where and how it is drawn, and this module puts them together.
 """
 
 import numpy as np
 
 from .chance import weighted
 from .grammar import settings
-from .grammar.clauses import Line, content
+from .grammar.clauses import content
 from .grammar.inflect import capitalised
+from .grammar.lines import Line
 from .grammar.settings import Told
 from .grammar.voice import Voice
 from .graph import Scene
@@ -75,7 +76,9 @@ def _tagged(line: Line, told: Told, voice: Voice) -> str:
 
 def _set(lines: list[Line], told: Told, voice: Voice) -> list[str]:
     """The lines with the setting before them, behind the first, or in sentences of its own."""
-    first, before, after, later = lines[0], [], [], [line.text for line in lines[1:]]
+    first, later = lines[0], [line.text for line in lines[1:]]
+    before: list[str] = []
+    after: list[str] = []
     if told.ground:
         slot = voice.pick(("after", "after", "after", "after", "before", "later"))
         if slot == "later":

@@ -1,7 +1,7 @@
 """Combinations that training never shows, so that what is learnt is told from what is remembered.
 
-Each pair of kinds, (kind, colour) pair and word is held out or not by its own hash: the choice is the same on every
-machine, in every world, and does not move when kinds are added.
+Each pair of kinds, (kind, colour) pair and word is held out or not by its own hash: the choice is the same on
+every machine, in every world, and does not move when kinds are added.
 """
 
 from collections.abc import Iterator

@@ -1,11 +1,12 @@
 """Where things stand: boxes that do not touch, lie inside the picture, and make relations plain to the eye.
 
-Everything is built from one primitive, the chain: lengths that follow each other along an axis with a gap between.
+Everything is built from one primitive, the chain: lengths that follow each other along an axis, gaps between.
 Centres sit on multiples of the world's ``snap`` (0 means anywhere).
 """
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -69,8 +70,8 @@ def somewhere(rng: np.random.Generator, size: Size, snap: float) -> Box:
 
 
 def chain(lengths: Sequence[float], snap: float, gap: float = GAP, even: bool = False) -> list[float]:
-    """Centres, the first at 0, of lengths as close together as gap and snap allow; ``even`` gives one pitch."""
-    steps = [up((a + b) / 2 + gap, snap) for a, b in zip(lengths, lengths[1:], strict=False)]
+    """Centres, the first at 0, of lengths as close as gap and snap allow; ``even`` gives one pitch."""
+    steps = [up((a + b) / 2 + gap, snap) for a, b in pairwise(lengths)]
     if even and steps:
         steps = [max(steps)] * len(steps)
     return [0.0, *np.cumsum(steps).tolist()]
@@ -88,7 +89,7 @@ def room(centres: Sequence[float], lengths: Sequence[float], snap: float) -> tup
 def spread(
     rng: np.random.Generator, lengths: Sequence[float], snap: float, even: bool = False
 ) -> list[float]:
-    """Centres of lengths along an axis; what room is left falls at random between them (or around, if even)."""
+    """Centres of lengths along an axis; the room left falls at random between them, or if even around."""
     centres = chain(lengths, snap, even=even)
     low, high = room(centres, lengths, snap)
     if even:

@@ -1,4 +1,4 @@
-"""A world: which kinds, colours, grounds, words and skills scenes are made of, and how freely things stand."""
+"""A world: which kinds, colours, grounds and words scenes are made of, and how freely things stand."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,6 +7,7 @@ import numpy as np
 
 from .catalogue import CATALOGUE, COLOURS, kind
 from .chance import pick
+from .drawings import ALOFT
 from .words import WORDS
 
 SCENIC = ("beach", "grass", "forest", "snow", "city", "night sky", "space", "wooden floor")
@@ -37,9 +38,10 @@ SKILL_WEIGHTS = (
 class World:
     """What scenes are made of.
 
-    ``sizes`` are the allowed long sides of things in fractions of the picture; ``snap`` is the fraction on whose
-    multiples centres sit (0: anywhere); ``skills`` are (name, weight) pairs; ``holds_out`` says whether combinations
-    that `heldout` names are left out, as in training. Raises ValueError for a kind that the catalogue lacks.
+    ``sizes`` are the allowed long sides of things in fractions of the picture; ``snap`` is the fraction on
+    whose multiples centres sit (0: anywhere); ``skills`` are (name, weight) pairs; ``holds_out`` says whether
+    combinations that `heldout` names are left out, as in training. Raises UnknownName for a kind that the
+    catalogue lacks.
     """
 
     kinds: tuple[str, ...]
@@ -64,7 +66,7 @@ class World:
 
     @cached_property
     def things(self) -> tuple[str, ...]:
-        """Kinds that can stand for themselves; a sign always carries a word, so it is left to its own skill."""
+        """Kinds that can stand for themselves; a sign always carries a word, so it has a skill of its own."""
         return tuple(k for k in self.kinds if k != "sign")
 
     @cached_property
@@ -73,9 +75,14 @@ class World:
         return tuple(k for k in self.things if CATALOGUE[k].recolour)
 
     @cached_property
+    def holders(self) -> tuple[str, ...]:
+        """Who can hold things."""
+        return tuple(k for k in self.things if CATALOGUE[k].holds)
+
+    @cached_property
     def people(self) -> tuple[str, ...]:
-        """People with a face, who can hold things."""
-        return tuple(k for k in self.things if CATALOGUE[k].group == "person" and CATALOGUE[k].wears)
+        """Those of them who make a crowd of people."""
+        return tuple(k for k in self.holders if CATALOGUE[k].group == "person" and k not in NOT_PEOPLE)
 
     @cached_property
     def wearers(self) -> tuple[str, ...]:
@@ -91,30 +98,25 @@ class World:
         return tuple(k for k in self.things if CATALOGUE[k].supports or k in ("book", "sphere"))
 
     @cached_property
-    def holdable(self) -> tuple[str, ...]:
-        return tuple(k for k in self.things if k in HOLDABLE)
+    def held_aloft(self) -> tuple[str, ...]:
+        """What everyone can hold: over the head, by its lower end."""
+        return tuple(k for k in self.things if k in ALOFT)
+
+    @cached_property
+    def held_in_hand(self) -> tuple[str, ...]:
+        """What those with hands can hold besides."""
+        return tuple(k for k in self.things if k in HANDY)
 
 
-HOLDABLE = (
-    "umbrella",
-    "balloon",
-    "flower",
-    "book",
-    "heart",
-    "apple",
-    "flag",
-    "lollipop",
-    "candle",
-    "bag",
-    "tulip",
-)
+NOT_PEOPLE = frozenset({"robot", "snowman"})
+HANDY = ("flower", "book", "heart", "apple", "lollipop", "candle", "bag", "tulip", "rose", "present", "bell")
 
 _SMALL_KINDS = """
-apple, pear, banana, lemon, strawberry, carrot, mushroom, doughnut, birthday cake, egg, cup, teapot, dog, cat, rabbit,
-bear, panda, lion, pig, frog, monkey, penguin, bird, fish, turtle, butterfly, crab, elephant, tree, flower, cactus, rose,
-car, bus, bicycle, rocket, sailing boat, man, woman, boy, girl, sunglasses, crown, top hat, house, umbrella, book,
-balloon, heart, football, present, guitar, chair, bell, key, moon, cloud, cube, sphere, cylinder, cone, pyramid, circle,
-square, triangle, star, table, sign
+apple, banana, lemon, strawberry, carrot, mushroom, doughnut, birthday cake, egg, cup, dog, cat, rabbit,
+bear, panda, lion, pig, frog, penguin, bird, fish, butterfly, crab, elephant, tree, flower, cactus, rose,
+car, bus, bicycle, rocket, sailing boat, man, woman, sunglasses, crown, top hat, house, umbrella, book,
+balloon, heart, football, present, guitar, chair, bell, key, cloud, cube, sphere, cylinder, cone, pyramid,
+circle, square, triangle, star, table, sign
 """
 
 
@@ -133,11 +135,11 @@ def full_world(*, holds_out: bool = True) -> World:
 
 
 def small_world(*, holds_out: bool = True) -> World:
-    """What two CPU cores can learn in two hours: fewer kinds and grounds, four sizes, centres on a grid of 1/16."""
+    """What two CPU cores can learn in two hours: fewer kinds and grounds, four sizes, a grid of 1/16."""
     return World(
         kinds=tuple(name.strip() for name in _SMALL_KINDS.split(",")),
         colours=("red", "orange", "yellow", "green", "blue", "purple", "black", "white"),
-        grounds=("white", "blue", "grey", "beach", "grass", "night sky", "snow"),
+        grounds=("white", "blue", "grey", "beach", "grass"),
         lights=("day", "rain"),
         styles=("flat",),
         words=tuple(word for word in WORDS if len(word) <= 4),

@@ -5,17 +5,10 @@ from collections.abc import Sequence
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six")
 
 # Words whose first letter misleads about a or an.
-SOUNDS_LIKE_CONSONANT = ("uni", "use", "uku", "ufo", "eu", "one", "yel")
-SOUNDS_LIKE_VOWEL = ("hour", "honest", "heir")
-IRREGULAR = {
-    "man": "men",
-    "woman": "women",
-    "child": "children",
-    "leaf": "leaves",
-    "loaf": "loaves",
-    "knife": "knives",
-}
-SAME = frozenset({"sheep", "fish", "deer", "squid", "shrimp", "dice", "aircraft"})
+SOUNDS_LIKE_CONSONANT = ("uni", "use", "uku", "ufo", "eu", "ewe", "one", "once")
+SOUNDS_LIKE_VOWEL = ("hour", "honest", "heir", "8", "11", "18")
+IRREGULAR = {"child": "children", "leaf": "leaves", "loaf": "loaves", "knife": "knives", "shelf": "shelves"}
+SAME = ("sheep", "fish", "deer", "squid", "shrimp", "dice", "aircraft")
 
 
 def article(following: str) -> str:
@@ -23,7 +16,7 @@ def article(following: str) -> str:
     word = following.lstrip("\"'").lower()
     if word.startswith(SOUNDS_LIKE_VOWEL):
         return "an"
-    return "an" if word[:1] in "aeiou" and not word.startswith(SOUNDS_LIKE_CONSONANT) else "a"
+    return "an" if word[:1] in tuple("aeiou") and not word.startswith(SOUNDS_LIKE_CONSONANT) else "a"
 
 
 def with_article(text: str) -> str:
@@ -32,18 +25,22 @@ def with_article(text: str) -> str:
 
 def plural_of(noun: str) -> str:
     """The plural of a noun that the catalogue gives no plural for; "cup of tea" becomes "cups of tea"."""
-    head, of, rest = noun.partition(" of ")
-    head, with_, more = head.partition(" with ")
-    first, _, last = head.rpartition(" ")
-    return " ".join(filter(None, [first, _plural_word(last)])) + with_ + more + of + rest
+    for joint in (" of ", " with "):
+        head, found, rest = noun.partition(joint)
+        if found:
+            return plural_of(head) + found + rest
+    first, space, last = noun.rpartition(" ")
+    return first + space + _plural_word(last)
 
 
 def _plural_word(word: str) -> str:
-    if word in IRREGULAR or word in SAME:
+    if word in IRREGULAR or word.endswith(SAME):
         return IRREGULAR.get(word, word)
+    if word.endswith("man"):
+        return word[:-2] + "en"
     if word.endswith(("s", "x", "ch", "sh")):
         return word + "es"
-    if word.endswith("y") and word[-2:-1] not in "aeiou":
+    if word.endswith("y") and word[-2:-1] not in tuple("aeiou"):
         return word[:-1] + "ies"
     return word + "s"
 
@@ -52,12 +49,12 @@ def number(n: int, digits: bool = False) -> str:
     return str(n) if digits or n >= len(NUMBER_WORDS) else NUMBER_WORDS[n]
 
 
-def listed(items: Sequence[str], last: str = "and", serial: bool = False) -> str:
+def listed(items: Sequence[str], serial: bool = False) -> str:
     """a; a and b; a, b and c (or a, b, and c)."""
     if len(items) < 2:
         return "".join(items)
     comma = "," if serial and len(items) > 2 else ""
-    return f"{', '.join(items[:-1])}{comma} {last} {items[-1]}"
+    return f"{', '.join(items[:-1])}{comma} and {items[-1]}"
 
 
 def capitalised(text: str) -> str:

@@ -1,37 +1,33 @@
 """Noun phrases: what a group of like things is called, with its number, colours, clothes and words."""
 
-from collections import Counter
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import NamedTuple
 
-from ..catalogue import CATALOGUE, Kind
-from ..graph import Scene, Thing
+from ..catalogue import CATALOGUE, COLOURS, Kind
+from .groups import Group
 from .inflect import capitalised, listed, number, plural_of, with_article
 from .voice import Voice
 
-# Synonyms that name a stuff or a pair, and so take neither an article nor a number.
-UNCOUNTED = frozenset(
-    [
-        "grapes",
-        "broccoli",
-        "garlic",
-        "bread",
-        "pancakes",
-        "cheese",
-        "milk",
-        "coffee",
-        "beer",
-        "popcorn",
-        "wood",
-        "candy",
-        "trousers",
-        "clothes",
-        "eyeglasses",
-        "spectacles",
-    ]
+# Unicode names and stuffs that nobody would count or put an article before.
+UNFIT = frozenset(
+    {
+        *("grapes", "broccoli", "garlic", "bread", "pancakes", "cheese", "milk", "coffee", "beer", "popcorn"),
+        *(
+            "wood",
+            "candy",
+            "yarn",
+            "woman's clothes",
+            "tennis",
+            "racket and ball",
+            "corn on the cob",
+            "sweet",
+        ),
+        *("French fries", "couch and lamp", "fork and knife", "1st place medal", "high voltage", "Saturn"),
+        *("planet Earth", "plus", "bowl with spoon", "person standing", "woman dancing", "person running"),
+        *("merperson", "bug", "moai", "home", "hot beverage"),
+    }
 )
-VAGUE = ("several", "a few", "some", "a group of", "a number of", "multiple")
+VAGUE = ("several", "some", "a few", "a group of", "a number of", "multiple")
 
 
 class Phrase(NamedTuple):
@@ -49,207 +45,190 @@ class Phrase(NamedTuple):
         return "are" if self.plural else "is"
 
 
-@dataclass(frozen=True)
-class Group:
-    """Things of one kind that stand in the same relations and wear, hold and say the same."""
-
-    kind: Kind
-    things: tuple[Thing, ...]
-    members: tuple[int, ...]
-
-    @cached_property
-    def colours(self) -> list[tuple[str | None, int]]:
-        return Counter(thing.colour for thing in self.things).most_common()
-
-    @property
-    def count(self) -> int:
-        return len(self.things)
-
-
-def grouped(scene: Scene) -> list[Group]:
-    """The scene's things in groups, in order of first appearance."""
-    found: dict[object, list[int]] = {}
-    for i, thing in enumerate(scene.things):
-        role = frozenset(
-            (r.kind, i == r.subject, r.object if i == r.subject else r.subject)
-            for r in scene.relations
-            if i in (r.subject, r.object)
-        )
-        found.setdefault((thing.kind, role, thing.worn, thing.held, thing.word), []).append(i)
-    # a thing that many relate to has one role for each, so its own key never splits a group
-    return [
-        Group(CATALOGUE[scene.things[m[0]].kind], tuple(scene.things[i] for i in m), tuple(m))
-        for m in found.values()
-    ]
-
-
-@cache
-def shared_names() -> frozenset[str]:
-    """Names that could mean two kinds, which are not used as synonyms."""
-    uses = Counter(name for k in CATALOGUE.values() for name in {k.name, *k.synonyms})
-    return frozenset(name for name, n in uses.items() if n > 1)
-
-
 @cache
 def synonyms(kind: Kind) -> tuple[str, ...]:
+    """Other names to use: not those that name a colour, or another kind."""
+    if kind.pair:
+        return ()
     return tuple(
-        s for s in kind.synonyms if s not in shared_names() | UNCOUNTED and not s.endswith("glasses")
+        s for s in kind.synonyms if s not in UNFIT and s not in CATALOGUE and s.split()[0] not in COLOURS
     )
 
 
+def named(kind: Kind, voice: Voice) -> tuple[str, str]:
+    """The singular and plural by which a caption calls a kind."""
+    others = synonyms(kind)
+    if others and voice.varies(0.12):
+        name = voice.pick(others)
+        return name, plural_of(name)
+    return kind.name, kind.plural
+
+
 class Noun:
-    """One group's name within a caption, the same word each time it is mentioned."""
+    """One group within a caption, called the same each time it is mentioned."""
 
-    def __init__(self, group: Group, voice: Voice, *, colours: bool) -> None:
+    def __init__(self, group: Group, names: tuple[str, str], voice: Voice, *, colours: bool) -> None:
         self.group, self.voice, self.colours = group, voice, colours
-        self.one, self.many = self._names()
-
-    def _names(self) -> tuple[str, str]:
-        kind = self.group.kind
-        others = synonyms(kind)
-        if others and self.voice.varies(0.12):
-            name = self.voice.pick(others)
-            return name, plural_of(name)
-        return kind.name, kind.plural
+        self.one, self.many = names
+        self.as_pair = group.kind.pair and voice.tells(0.6)
 
     @property
     def plural(self) -> bool:
-        return self.group.count > 1 or (self.group.kind.pair and not self._as_pair)
+        return self.group.count > 1 or (self.group.kind.pair and not self.as_pair)
 
-    @cached_property
-    def _as_pair(self) -> bool:
-        return self.voice.tells(0.6)
+    @property
+    def adorned(self) -> bool:
+        """Whether it wears, holds or says something, so that what follows could be taken for a part of that."""
+        thing = self.group.things[0]
+        return bool(thing.worn or thing.held or thing.word)
 
     @property
     def person(self) -> bool:
         return self.group.kind.group == "person"
 
     def indefinite(self) -> Phrase:
-        """The first mention: "a red apple", "three apples, two red and one green", "a cat wearing a crown"."""
-        n = self.group.count
-        phrase = self._single(self._adjective()) if n == 1 else self._several()
+        """First mention: "a red apple", "three apples, two red and one green", "a cat wearing a crown"."""
+        phrase = self._single() if self.group.count == 1 else self._several()
         extra = self._extra()
         return phrase.then(extra) if extra else phrase
 
+    def uncoloured(self) -> Phrase:
+        """The first mention of things whose colour is told later."""
+        colours, self.colours = self.colours, False
+        phrase = self.indefinite()
+        self.colours = colours
+        return phrase
+
     def definite(self, *, colour: bool = False) -> Phrase:
         """A later mention: "the apple", or "the red apple" where the colour tells it from another."""
-        n = self.group.count
-        name = self.one if n == 1 else self.many
-        adjective = self._adjective() if colour and self._one_colour else ""
-        counted = number(n) + " " if n > 1 and self.voice.varies(0.3) else ""
-        return Phrase(f"the {counted}{adjective}{name}", self.plural or (n == 1 and self.group.kind.pair))
-
-    @property
-    def _one_colour(self) -> bool:
-        return len(self.group.colours) == 1
+        several = self.group.count > 1
+        counted = number(self.group.count) + " " if several and self.voice.varies(0.3) else ""
+        adjective = self._adjective() if colour else ""
+        name = self._many(adjective) if several else adjective + self.one
+        return Phrase(f"the {counted}{name}", several or self.group.kind.pair)
 
     def _adjective(self) -> str:
-        colour = self.group.colours[0][0]
+        colour = self.group.colour
         return f"{self.voice.colour(colour)} " if colour and self.colours else ""
 
-    def _single(self, adjective: str) -> Phrase:
-        name = adjective + self.one
+    def _single(self) -> Phrase:
+        adjective = self._adjective()
         if self.group.kind.pair:
-            return Phrase(f"a pair of {name}") if self._as_pair else Phrase(name, plural=True)
-        if adjective and self.voice.varies(0.07):
-            return self._trailing(self._article(self.one), adjective.strip())
-        return Phrase(self._article(name))
+            name = adjective + self.one
+            return Phrase(f"a pair of {name}") if self.as_pair else Phrase(name, plural=True)
+        if adjective and not self.voice.terse and self.voice.varies(0.06):
+            who = "who" if self.person else "that"
+            return Phrase(f"{self._article(self.one)} {who} is {adjective.strip()}")
+        return Phrase(self._article(adjective + self.one))
 
     def _article(self, name: str) -> str:
         if self.voice.terse:
             return name
-        return f"one {name}" if self.voice.varies(0.06) else with_article(name)
+        return f"one {name}" if self.voice.varies(0.05) else with_article(name)
 
-    def _trailing(self, name: str, colour: str, be: str = "is") -> Phrase:
-        who = "who" if self.person else "that"
-        return Phrase(
-            name + self.voice.pick((f" that {be} {colour}", f" in {colour}")).replace(" that", f" {who}", 1)
-        )
+    def _many(self, adjective: str = "") -> str:
+        if self.group.kind.pair:
+            return f"pairs of {adjective}{self.one}"
+        return adjective + self.many
 
     def _several(self) -> Phrase:
-        if not self.colours or self._one_colour:
-            return self._alike(self._adjective())
-        return Phrase(*self._unlike())._replace(plural=True)
+        if self.colours and not self.group.colour and self.group.colours[0][0]:
+            return self._unlike()
+        n, adjective = self.group.count, self._adjective()
+        if n > 2 and not self.voice.tells(0.95):
+            return Phrase(f"{self.voice.pick(VAGUE)} {self._many(adjective)}", plural=True)
+        counted = number(n, self.voice.digits)
+        if adjective and self.voice.varies(0.06):
+            who = "who" if self.person else "that"
+            return Phrase(f"{counted} {self._many()} {who} are {adjective.strip()}", plural=True)
+        if self.voice.varies(0.22):
+            return Phrase(self._emphatic(counted, self._many(adjective)), plural=True)
+        return Phrase(f"{counted} {self._many(adjective)}", plural=True)
 
-    def _many(self, n: int, adjective: str = "") -> str:
-        if self.group.kind.pair and self.many == self.group.kind.plural:
-            return self.many.replace("pairs of ", f"{'pair' if n == 1 else 'pairs'} of {adjective}")
-        return adjective + (self.one if n == 1 else self.many)
-
-    def _alike(self, adjective: str) -> Phrase:
-        n = self.group.count
-        if not self.voice.tells(0.95) and n > 2:
-            return Phrase(f"{self.voice.pick(VAGUE)} {self._many(n, adjective)}", plural=True)
-        exactly = "exactly " if self.voice.varies(0.12) else ""
-        counted = f"{exactly}{number(n, self.voice.digits)}"
-        if adjective and self.voice.varies(0.07):
-            return self._trailing(f"{counted} {self._many(n)}", adjective.strip(), "are")._replace(
-                plural=True
-            )
-        return Phrase(f"{counted} {self._many(n, adjective)}", plural=True)
-
-    def _unlike(self) -> tuple[str, bool, bool]:
-        """Several of one kind in different colours."""
-        digits = self.voice.digits
-        parts = [(number(c, digits), self.voice.colour(str(name)), c) for name, c in self.group.colours]
-        total = f"{number(self.group.count, digits)} {self.many}"
-        short = listed([f"{n} {colour}" for n, colour, _ in parts])
-        whole = listed([self._counted(*part) for part in parts])
-        options = [(f"{total}, {short}", True, True), (whole, True, False)]
-        options.append((f"{total} ({', '.join(f'{n} {colour}' for n, colour, _ in parts)})", True, False))
-        options.append(
-            (f"{total}, {listed([f'{n} of them {colour}' for n, colour, _ in parts])}", True, True)
+    def _emphatic(self, counted: str, many: str) -> str:
+        exactly, just, total = (
+            f"exactly {counted} {many}",
+            f"just {counted} {many}",
+            f"{counted} {many} in total",
         )
-        if parts[-1][2] > 1:
-            options.append((f"{short} {self.many}", True, False))
+        return self.voice.pick(
+            (exactly, exactly, exactly, exactly, just, total, f"a total of {counted} {many}")
+        )
+
+    def _unlike(self) -> Phrase:
+        """Several of one kind in different colours."""
+        parts = [(n, self.voice.colour(str(name))) for name, n in self.group.colours]
+        counts = [f"{number(n, self.voice.digits)} {colour}" for n, colour in parts]
+        exactly = "exactly " if self.voice.varies(0.08) else ""
+        total = f"{exactly}{number(self.group.count, self.voice.digits)} {self._many()}"
+        of_them = listed([c.replace(" ", " of them ") for c in counts])
+        options = [
+            Phrase(f"{total}, {listed(counts)}", True, True),
+            Phrase(listed([self._counted(n, colour) for n, colour in parts]), parts[0][0] > 1),
+            Phrase(f"{total}, {listed(counts)}", True, True),
+            Phrase(f"{total} ({', '.join(counts)})", True),
+            Phrase(f"{total}, {of_them}", True, True),
+        ]
+        if parts[-1][0] > 1:
+            options.append(Phrase(f"{listed(counts)} {self._many()}", True))
         return self.voice.pick(options)
 
-    def _counted(self, n: str, colour: str, count: int) -> str:
-        if count == 1 and not self.voice.digits and not self.voice.terse and self.voice.varies(0.6):
-            return with_article(f"{colour} {self.one}")
-        return f"{n} {self._many(count, colour + ' ')}"
+    def _counted(self, n: int, colour: str) -> str:
+        if n > 1:
+            return f"{number(n, self.voice.digits)} {self._many(colour + ' ')}"
+        name = f"pair of {colour} {self.one}" if self.group.kind.pair else f"{colour} {self.one}"
+        bare = self.voice.digits or self.voice.terse or not self.voice.varies(0.6)
+        return f"{number(1, self.voice.digits)} {name}" if bare else with_article(name)
 
     def _extra(self) -> str:
         thing = self.group.things[0]
-        parts = []
-        if thing.worn:
-            parts.append(self._wearing(thing.worn))
+        parts = [self._wearing(thing.worn)] if thing.worn else []
         if thing.held:
             parts.append(self._holding(*thing.held))
         if thing.word:
-            parts.append(self._saying(thing.word))
+            parts.append(saying(thing.word, self.voice))
         return " and ".join(parts)
 
     def _wearing(self, worn: tuple[str, ...]) -> str:
-        clothes = listed([self._garment(name) for name in worn])
-        options = [f"wearing {clothes}", f"wearing {clothes}", f"with {clothes} on", f"that wears {clothes}"]
-        if all(CATALOGUE[name].pair for name in worn):
+        clothes = listed([garment(name, self.voice) for name in worn])
+        who, its = ("who", "their") if self.person else ("that", "its")
+        options = [f"wearing {clothes}"] * 4 + [f"with {clothes} on", f"{who} wears {clothes}"]
+        if any(CATALOGUE[name].pair for name in worn):
             options.append(f"with {clothes}")
         else:
-            options.append(f"in {clothes}")
-        text = self.voice.pick(options)
-        return text.replace("that wears", "who wears") if self.person else text
-
-    def _garment(self, name: str) -> str:
-        if CATALOGUE[name].pair:
-            return f"a pair of {name}" if self.voice.varies(0.3) else name
-        return name if self.voice.terse else with_article(name)
+            options += [f"in {clothes}", f"with {clothes} on {its} head"]
+        return self.voice.pick(options)
 
     def _holding(self, kind: str, colour: str | None) -> str:
-        told = f"{self.voice.colour(colour)} {kind}" if colour and self.voice.tells(0.95) else kind
-        what = told if self.voice.terse else with_article(told)
-        return self.voice.pick(("holding", "holding", "with", "carrying", "who holds")) + " " + what
+        verb = self.voice.pick(("holding", "holding", "with", "carrying", "who holds"))
+        return f"{verb} {held_thing(kind, colour, self.voice)}"
 
-    def _saying(self, word: str) -> str:
-        text = lettered(word, self.voice)
-        options = (f"that says {text}", f"that says {text}", f"saying {text}", f"that reads {text}")
-        more = (
-            f"reading {text}",
-            f"with the word {text} on it",
-            f"with {text} written on it",
-            f"with the text {text}",
-        )
-        return self.voice.pick(options + more)
+
+def garment(name: str, voice: Voice) -> str:
+    """A worn thing: "sunglasses", "a pair of sunglasses", "a crown"."""
+    if CATALOGUE[name].pair:
+        return f"a pair of {name}" if voice.varies(0.3) else name
+    return name if voice.terse else with_article(name)
+
+
+def held_thing(kind: str, colour: str | None, voice: Voice) -> str:
+    told = f"{voice.colour(colour)} {kind}" if colour and voice.tells(0.95) else kind
+    return told if voice.terse else with_article(told)
+
+
+def saying(word: str, voice: Voice) -> str:
+    """What stands on a sign: "that says OPEN"."""
+    text = lettered(word, voice)
+    plain = (
+        f"that says {text}",
+        f"that says {text}",
+        f"saying {text}",
+        f"that reads {text}",
+        f"reading {text}",
+    )
+    return voice.pick(
+        (*plain, f"with the word {text} on it", f"with {text} written on it", f"with the text {text}")
+    )
 
 
 def lettered(word: str, voice: Voice) -> str:

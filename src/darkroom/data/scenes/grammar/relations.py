@@ -1,10 +1,10 @@
-"""How relations between two things are put: prepositions, their inverses, and clauses made of them."""
+"""How one thing is said to stand to another: prepositions, their inverses, and places in the picture."""
 
 from ..graph import RelationKind
 from .nouns import Noun
 from .voice import Voice
 
-# Ordered from plain to fancy.
+# Ordered from plain to fancy; what stands twice is said more often.
 PREPOSITIONS: dict[RelationKind, tuple[str, ...]] = {
     "left of": ("to the left of", "on the left of", "left of", "to the left of", "on the left side of"),
     "right of": ("to the right of", "on the right of", "right of", "to the right of", "on the right side of"),
@@ -15,9 +15,9 @@ PREPOSITIONS: dict[RelationKind, tuple[str, ...]] = {
         "on top of",
         "on",
         "standing on",
-        "sitting on",
         "resting on",
         "placed on top of",
+        "sitting on",
     ),
     "in front of": ("in front of", "in front of", "in front of", "partly covering"),
     "behind": ("behind", "behind", "behind", "partly hidden behind"),
@@ -31,7 +31,7 @@ INVERSE: dict[RelationKind, RelationKind] = {
     "behind": "in front of",
 }
 UNDER = ("under", "underneath", "beneath", "below", "supporting")
-# What stands where, seen from a thing that has been named: "with a dog to its left".
+# Where something stands, seen from what has been named: "with a dog to its left".
 FROM_IT: dict[RelationKind, tuple[str, ...]] = {
     "left of": ("to {its} left", "on {its} left", "on {its} left side"),
     "right of": ("to {its} right", "on {its} right", "on {its} right side"),
@@ -41,28 +41,22 @@ FROM_IT: dict[RelationKind, tuple[str, ...]] = {
     "in front of": ("in front of {it}", "in front"),
     "behind": ("behind {it}",),
 }
+# The same beside people, whose own left is not the viewer's.
+FROM_PEOPLE: dict[RelationKind, tuple[str, ...]] = {
+    "left of": ("on the left", "on the left side"),
+    "right of": ("on the right", "on the right side"),
+    "above": ("overhead", "above"),
+    "below": ("below", "underneath"),
+    "on top of": ("on top",),
+    "in front of": ("in front",),
+    "behind": ("behind",),
+}
 # Where two things are in the picture, the subject's place first.
 PLACES: dict[RelationKind, tuple[tuple[str, str], ...]] = {
-    "left of": (
-        ("on the left", "on the right"),
-        ("at left", "at right"),
-        ("on the left side", "on the right side"),
-    ),
-    "right of": (
-        ("on the right", "on the left"),
-        ("at right", "at left"),
-        ("on the right side", "on the left side"),
-    ),
-    "above": (
-        ("at the top", "at the bottom"),
-        ("up above", "down below"),
-        ("in the upper part", "in the lower part"),
-    ),
-    "below": (
-        ("at the bottom", "at the top"),
-        ("down below", "up above"),
-        ("in the lower part", "in the upper part"),
-    ),
+    "left of": (("on the left", "on the right"), ("on the left side", "on the right side")),
+    "right of": (("on the right", "on the left"), ("on the right side", "on the left side")),
+    "above": (("at the top", "at the bottom"), ("in the upper part", "in the lower part")),
+    "below": (("at the bottom", "at the top"), ("in the lower part", "in the upper part")),
     "in front of": (("in the foreground", "in the background"), ("in front", "behind")),
     "behind": (("in the background", "in the foreground"), ("behind", "in front")),
 }
@@ -78,8 +72,8 @@ def inverse(kind: RelationKind, voice: Voice) -> str:
 
 
 def from_it(kind: RelationKind, noun: Noun, voice: Voice) -> str:
-    """Where something stands, seen from ``noun``: "to its left"; people are named again, for their left is not ours."""
+    """Where something stands, seen from ``noun``: "to its left"."""
     if noun.person:
-        return f"{voice.pick(PREPOSITIONS[kind])} {noun.definite().text}"
+        return voice.pick(FROM_PEOPLE[kind])
     its, it = ("their", "them") if noun.plural else ("its", "it")
     return voice.pick(FROM_IT[kind]).format(its=its, it=it)

@@ -59,8 +59,8 @@ def sample_scene(rng: np.random.Generator, world: World, skill: str | None = Non
 def evaluation_scenes(world: World, skill: str, n: int, seed: int = 0) -> list[Scene]:
     """``n`` scenes of combinations that training never shows; pure in (world, skill, n, seed).
 
-    Every second scene may be one in which nothing can be held out (six bananas), where the skill has such scenes;
-    those are only fresh.
+    Every second scene may be one in which nothing can be held out (six bananas), where the skill has such
+    scenes; those are only fresh.
     """
     rng = philox(seed, sorted(SKILLS).index(skill), _EVALUATION_STREAM)
     return [_unseen(rng, world, skill, fresh=i % 2 == 1) for i in range(n)]

@@ -46,7 +46,7 @@ def setting(rng: np.random.Generator, world: World, rain: float = 0.08) -> Setti
     ground = world.grounds[0] if chance(rng, 0.2) else pick(rng, world.grounds)
     style = world.styles[0] if chance(rng, 0.5) else pick(rng, world.styles)
     lights = [("day", 1.0)]
-    if "rain" in world.lights and ground not in ("space", "wooden floor"):
+    if "rain" in world.lights and ground not in ("space", "snow", "wooden floor"):
         lights.append(("rain", rain / (1 - rain)))
     if "sunset" in world.lights and ground in SCENIC and ground not in DARK | {"wooden floor"}:
         lights.append(("sunset", 0.15))

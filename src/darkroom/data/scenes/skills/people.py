@@ -1,9 +1,12 @@
 """Skills about who wears and who holds what."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from ..catalogue import CATALOGUE
 from ..chance import chance, distinct, pick, shuffled, weighted
+from ..faces import HANDS
 from ..graph import Box, Scene, Thing
 from ..layout import size_of, somewhere, tracks
 from ..world import World
@@ -13,6 +16,7 @@ EYEWEAR = frozenset({"sunglasses", "glasses"})
 # What a whole crowd may hold, and how often.
 CARRIED = (("umbrella", 0.7), ("balloon", 0.3))
 CROWD_ROWS = {3: ((3,), (1, 2), (2, 1)), 4: ((2, 2), (4,)), 5: ((2, 3), (3, 2)), 6: ((3, 3),)}
+CROWD_SPAN = {3: (0.3, 0.46), 4: (0.28, 0.44), 5: (0.28, 0.42), 6: (0.28, 0.42)}
 
 
 def outfit(rng: np.random.Generator, world: World, but: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -53,15 +57,18 @@ def _portraits(
     return flat(tracks(rng, [[size] for size in sizes], 0, world.snap))
 
 
-def some_held(rng: np.random.Generator, world: World) -> str:
-    return "umbrella" if "umbrella" in world.holdable and chance(rng, 0.5) else pick(rng, world.holdable)
+def some_held(rng: np.random.Generator, world: World, person: str) -> str:
+    """An umbrella, most often, or what the person has hands for."""
+    if "umbrella" in world.held_aloft and chance(rng, 0.4):
+        return "umbrella"
+    return pick(rng, world.held_aloft + (world.held_in_hand if person in HANDS else ()))
 
 
 def held(rng: np.random.Generator, world: World) -> Scene:
     """One or two people, each holding a thing."""
     where = setting(rng, world, rain=0.25)
-    people = distinct(rng, world.people, 1 if chance(rng, 0.65) else 2)
-    kinds = [some_held(rng, world) for _ in people]
+    people = distinct(rng, world.holders, 1 if chance(rng, 0.65) else 2)
+    kinds = [some_held(rng, world, person) for person in people]
     fresh = distinct(rng, shown_colours(world, where.ground), len(people))
     goods = [(k, c if CATALOGUE[k].recolour else None) for k, c in zip(kinds, fresh, strict=True)]
     span = (0.5, 0.7) if len(people) == 1 else (0.4, 0.5)
@@ -73,12 +80,14 @@ def held(rng: np.random.Generator, world: World) -> Scene:
 def crowd(rng: np.random.Generator, world: World) -> Scene:
     """Three to six people holding the same thing in one colour, but for one of them."""
     where = setting(rng, world, rain=0.6)
-    carried = weighted(rng, [(k, w) for k, w in CARRIED if k in world.holdable])
+    carried = weighted(rng, [(k, w) for k, w in CARRIED if k in world.held_aloft])
     n = weighted(rng, ((3, 0.15), (4, 0.3), (5, 0.25), (6, 0.3)))
     people = [pick(rng, world.people) for _ in range(n)]
     odd, usual = distinct(rng, shown_colours(world, where.ground), 2)
-    goods = [(carried, colour) for colour in shuffled(rng, [odd] + [usual] * (n - 1))]
-    boxes = settle(lambda: _gathering(rng, world, people, goods, pick(rng, CROWD_ROWS[n]), (0.28, 0.44)))
+    goods: list[tuple[str, str | None]] = [
+        (carried, colour) for colour in shuffled(rng, [odd] + [usual] * (n - 1))
+    ]
+    boxes = settle(lambda: _gathering(rng, world, people, goods, pick(rng, CROWD_ROWS[n]), CROWD_SPAN[n]))
     return show(
         rng, "crowd", where, [Thing(p, b, held=h) for p, b, h in zip(people, boxes, goods, strict=True)]
     )
@@ -96,5 +105,5 @@ def _gathering(
     long_side = world.size(rng, *span)
     sizes = [size_of(k, long_side, held=h) for k, h in zip(people, goods, strict=True)]
     ends = np.cumsum((0, *rows)).tolist()
-    grid = [sizes[a:b] for a, b in zip(ends, ends[1:], strict=False)]
-    return flat(tracks(rng, grid, 1, world.snap))
+    grid = [sizes[a:b] for a, b in pairwise(ends)]
+    return flat(tracks(rng, grid, 1, world.snap, even=True))

@@ -31,7 +31,7 @@ ROWS: dict[int, tuple[tuple[int, ...], ...]] = {
     5: ((3, 2), (2, 3), (2, 1, 2), (1, 3, 1), (1, 2, 2)),
     6: ((3, 3), (2, 2, 2), (1, 3, 2), (2, 3, 1), (3, 1, 2)),
 }
-LARGEST = {1: 0.6, 2: 0.42, 3: 0.34, 4: 0.3, 5: 0.28, 6: 0.28}
+SPAN = {1: (0.4, 0.6), 2: (0.28, 0.42), 3: (0.25, 0.34), 4: (0.2, 0.3), 5: (0.2, 0.28), 6: (0.2, 0.28)}
 
 
 def one(rng: np.random.Generator, world: World) -> Scene:
@@ -91,7 +91,7 @@ def herd(rng: np.random.Generator, world: World, kind: str, count: int) -> list[
     """``count`` boxes of one kind and size, loosely in rows or columns."""
 
     def draw() -> list[Box]:
-        size = size_of(kind, world.size(rng, 0.2, LARGEST[count]))
+        size = size_of(kind, world.size(rng, *SPAN[count]))
         rows = [[size] * n for n in pick(rng, ROWS[count])]
         return flat(tracks(rng, rows, int(chance(rng, 0.6)), world.snap, level=chance(rng, 0.3)))
 
@@ -171,7 +171,7 @@ def word(rng: np.random.Generator, world: World) -> Scene:
     """A sign with a word on it, now and then with another thing beside it."""
     where = setting(rng, world)
     text = pick(rng, world.words)
-    own = tint(rng, world, "sign", where.ground)
+    own = tint(rng, world, "sign", where.ground, own=0.6)
     if chance(rng, 0.75):
         box = somewhere(rng, size_of("sign", world.size(rng, 0.5, 0.8), word=text), world.snap)
         return show(rng, "word", where, [Thing("sign", box, own, word=text)])

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..catalogue import CATALOGUE
 from ..chance import chance, distinct, pick
+from ..drawings import footing
 from ..graph import Box, Relation, RelationKind, Scene, Thing
 from ..layout import EDGE, Size, box_at, in_front, nearest, seat, somewhere, tracks
 from ..world import World
@@ -21,9 +22,6 @@ from .common import (
     stands,
     tint,
 )
-
-# How far things sink into the drawing that they stand on, as a share of its height: the middle of its top face.
-SINK = {"cube": 0.14, "cylinder": 0.1, "book": 0.06, "sphere": 0.03}
 
 
 def some_pair(rng: np.random.Generator, world: World) -> list[str]:
@@ -84,7 +82,7 @@ def some_stack(rng: np.random.Generator, world: World) -> tuple[str, str]:
 
 def stack_size(top: Size, base: Size, kind: str) -> Size:
     """What a thing and its base take up together."""
-    return Size(max(top.width, base.width), top.height + base.height * (1 - SINK.get(kind, 0.02)))
+    return Size(max(top.width, base.width), top.height + base.height * (1 - footing(kind)))
 
 
 def unstack(both: Box, top: Size, base: Size) -> tuple[Box, Box]:
