@@ -56,7 +56,7 @@ def create(folder: Path) -> None:
 
 
 def bootstrap_pip(folder: Path, url: str) -> None:
-    """Install pip from its wheel, which can run as it is. Raises SystemExit when it is not the wheel we know."""
+    """Install pip from its wheel, which can run as it is. Ends the program when it is not the one we know."""
     wheel = folder / url.rsplit("/", 1)[1]
     with urlopen(url, timeout=60) as answer:
         wheel.write_bytes(answer.read())
@@ -83,7 +83,7 @@ def has_nvidia_gpu() -> bool:
 
 def has_own_index(folder: Path) -> bool:
     """Whether pip is set up, by file or environment, to look elsewhere than PyPI."""
-    command = [folder / "bin" / "python", "-m", "pip", "config", "list"]
+    command = [str(folder / "bin" / "python"), "-m", "pip", "config", "list"]
     settings = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return any(name in settings for name in ("index-url", "find-links", "no-index"))
 

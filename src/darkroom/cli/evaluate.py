@@ -7,7 +7,7 @@ import click
 from darkroom.cli.output import json_option
 
 
-@click.command()
+@click.command(short_help="Measure what a model can do.")
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the sheets of pictures go.")
 @json_option

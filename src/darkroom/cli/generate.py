@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from darkroom.studio.request import Picture, Progress, Request
 
 
-@click.command()
+@click.command(short_help="Make pictures from prompts.")
 @click.argument("prompts", metavar="PROMPT...", nargs=-1)
 @click.option("-p", "--prompt", "more", metavar="PROMPT", multiple=True, help="A prompt; may come again.")
 @click.option("-n", "--negative-prompt", "negative", metavar="TEXT", default="", help="What to keep out.")
@@ -134,7 +134,7 @@ def _run(request: "Request", target: "Target", grid: bool, watch: bool) -> Run:
 
         seconds = {"import": perf_counter() - start}
         result = develop(request, progress)
-    pictures = target.save(result)
+    pictures = target.save_all(result)
     beside = [target.save_sheet(result)] if grid else []
     for i, (path, picture) in enumerate(pictures if watch else ()):
         beside.append(target.save_film(path, [*(preview[i] for preview in previews), picture.pixels]))

@@ -42,9 +42,15 @@ class Commands(click.Group):
             fail(*explained(error))
         sys.exit(code if isinstance(code, int) else 0)
 
+    def list_commands(self, context: click.Context) -> list[str]:
+        """In the order in which one meets them, not by the alphabet."""
+        return list(self.commands)
+
 
 def explained(error: Exception) -> tuple[str, int]:
     """What to tell the user about an error, and the exit code."""
+    if isinstance(error, click.UsageError) and error.ctx:
+        return f"{error.format_message().rstrip('.')}; see '{error.ctx.command_path} --help'.", USER_ERROR
     if isinstance(error, click.ClickException):
         return error.format_message(), USER_ERROR
     if isinstance(error, DarkroomError):
@@ -60,6 +66,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 @click.group(
+    "darkroom",
     cls=Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -8,7 +8,7 @@ import click
 from darkroom.cli.output import json_option, print_json
 
 
-@click.command()
+@click.command(short_help="Make a picture again from its own file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the new picture here.")
 @json_option

@@ -14,7 +14,7 @@ from darkroom.errors import DarkroomError
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def show(file: Path, as_json: bool) -> None:
-    """Print what made a picture, as its file says.
+    """Print what made a picture.
 
     Reads the record of Darkroom's own pictures, and the text that AUTOMATIC1111's web UI and many other tools
     write.

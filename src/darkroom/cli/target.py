@@ -27,26 +27,25 @@ class Target:
             self._check_names(sheet, films)
         files.check_folder(self.path if self.is_folder else self.path.parent)
 
-    def save(self, result: "Result") -> "list[tuple[Path, Picture]]":
+    def save(self, picture: "Picture", tail: str = "") -> Path:
+        """Write one picture; returns its path."""
+        if self.is_folder:  # its pictures have numbers already
+            return files.save_numbered(picture, self.path, tail if tail == SHEET else "")
+        return files.save(picture, self._named(tail), self.overwrite)
+
+    def save_all(self, result: "Result") -> "list[tuple[Path, Picture]]":
         """Write every picture of a run; returns them with their paths."""
-        return [
-            (self._save(picture, tail), picture) for picture, tail in zip(result, self.tails, strict=True)
-        ]
+        return [(self.save(picture, tail), picture) for picture, tail in zip(result, self.tails, strict=True)]
 
     def save_sheet(self, result: "Result") -> Path:
         """Write all pictures of a run on one sheet, which replays as they do; returns its path."""
-        return self._save(result.on_one_sheet(), SHEET)
+        return self.save(result.on_one_sheet(), SHEET)
 
     def save_film(self, beside: Path, frames: "list[np.ndarray]") -> Path:
         """Write how a picture developed as a GIF next to it; returns its path."""
         path = beside.with_suffix(".gif")
         files.write(path, pictures.animation(frames), self.overwrite)
         return path
-
-    def _save(self, picture: "Picture", tail: str) -> Path:
-        if self.is_folder:  # its pictures have numbers already
-            return files.save_numbered(picture, self.path, tail if tail == SHEET else "")
-        return files.save(picture, self._named(tail), self.overwrite)
 
     def _named(self, tail: str) -> Path:
         return self.path.with_stem(self.path.stem + tail)

@@ -1,32 +1,38 @@
 """``darkroom train``: a thin caller of ``darkroom.training``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 
-@click.command()
+@click.command(short_help="Train a model, or go on training it.")
 @click.argument("name")
 @click.option(
-    "--preset",
-    type=click.Choice(["cpu", "gpu", "smoke"]),
-    default="cpu",
-    show_default=True,
-    help="How much to train, and on what.",
+    "--preset", metavar="cpu|gpu|smoke", default="cpu", show_default=True, help="The size of the run."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Where the run lies.  [default: runs/NAME-PRESET]")
-@click.option("--resume/--fresh", default=True, help="Go on where a run stopped, or start it over.")
-def train(name: str, preset: str, out: Path | None, resume: bool) -> None:
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where the run lies.  [default: runs/NAME-PRESET]"
+)
+@click.option("--resume/--no-resume", default=True, help="Carry on with the run in --out, or refuse to.")
+@click.option("--steps", type=click.IntRange(1), help="Another length than the recipe's.")
+@click.option(
+    "--max-minutes", type=click.FloatRange(0, min_open=True), help="Stop with a checkpoint by then."
+)
+@click.option("--finish", type=click.IntRange(1), help="End the run well within this many steps from now.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def train(name: str, preset: str, **settings: Any) -> None:
     """Train a model of this project, or go on training it.
 
-    A run survives being killed at any moment: start it again with the same words and it goes on, in the same
-    numbers as if it had never stopped.
+    A run survives being killed at any moment: give the same words again and it goes on, in the same numbers
+    as if it had never stopped. Prints where the last checkpoint lies.
 
     \b
     Examples:
       darkroom train starter --preset smoke
-      darkroom train starter --preset cpu --out runs/starter
+      darkroom train starter --out runs/mine --max-minutes 120
+      darkroom train starter --out runs/mine --finish 2000
     """
     from darkroom.training.command import train
 
-    train(name, preset=preset, out=out or Path("runs") / f"{name}-{preset}", resume=resume)
+    click.echo(train(name, preset, **settings))

@@ -56,9 +56,9 @@ class Infotext:
     settings: Mapping[str, str]
 
 
-def infotext(record: Record, labels: Mapping[str, str] | None = None) -> str:
+def infotext(record: Record, labels: Mapping[str, str]) -> str:
     """The record as A1111 writes it; ``labels`` are the names others use for our samplers and schedulers."""
-    request, labels = record.request, labels or {}
+    request = record.request
     settings: dict[str, Any] = {
         "Steps": request.steps,
         "Sampler": labels.get(request.sampler or "", request.sampler),

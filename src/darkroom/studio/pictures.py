@@ -15,7 +15,7 @@ from darkroom.errors import DarkroomError, InvalidRequest
 from darkroom.studio import metadata
 
 if TYPE_CHECKING:
-    from darkroom.studio.request import Picture, Record
+    from darkroom.studio.request import Picture
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -59,9 +59,8 @@ def format_of(path: Path) -> str:
 
 def encode(picture: "Picture", format: str) -> bytes:
     """The picture as PNG, JPEG or WEBP bytes that carry its record and infotext."""
-    texts = Texts(
-        metadata.to_json(picture.record), metadata.infotext(picture.record, _labels(picture.record))
-    )
+    record = picture.record
+    texts = Texts(metadata.to_json(record), metadata.infotext(record, _labels()))
     carrier = {"pnginfo": _png_info(texts)} if format == "PNG" else {"exif": _exif(texts)}
     buffer = BytesIO()
     try:
@@ -136,9 +135,13 @@ def animation(frames: Sequence[np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _labels(record: "Record") -> dict[str, str]:
-    """What other tools call the sampler and the scheduler of this record."""
-    return {}
+def _labels() -> dict[str, str]:
+    """What other tools call our samplers and schedulers."""
+    from darkroom.diffusion.grids import GRIDS
+    from darkroom.diffusion.samplers import SAMPLERS
+
+    labels = {name: sampler.label for name, sampler in SAMPLERS.items()}
+    return labels | {name: grid.label for name, grid in GRIDS.items()}
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -17,8 +17,8 @@ from darkroom.studio.request import Picture, Progress, Record
 class Likeness:
     """How a picture made again differs from the one in the file.
 
-    ``same_file``: every byte of the file is the same. ``largest`` and ``mean``: differences of pixel values of
-    0 to 255. ``share``: the part of the pixels that differ at all. ``same_model``: the weights are the same.
+    ``same_file``: every byte of the file is the same. ``largest`` and ``mean``: differences of pixel values
+    of 0 to 255. ``share``: the part of the pixels that differ at all. ``same_model``: by the same weights.
     """
 
     same_file: bool

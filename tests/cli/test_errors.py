@@ -1,0 +1,105 @@
+"""Whatever goes wrong, the user reads one sentence that says what to do."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from subprocess import PIPE, Popen, run
+
+import pytest
+
+from darkroom.errors import UnknownName
+
+BAD = [
+    (["generate"], "there is no prompt"),
+    (["generate", ""], "the prompt is empty"),
+    (["generate", "word " * 10_000], "shorten it"),
+    (["generate", "a cone", "-s", "-1"], "leave it out for a random one"),
+    (["generate", "a cone", "-s", "one"], "not a valid integer"),
+    (["generate", "a cone", "--steps", "0"], "steps 0"),
+    (["generate", "a cone", "--steps", "99999"], "steps 99999"),
+    (["generate", "a cone", "-W", "-8"], "width -8"),
+    (["generate", "a cone", "-b", "0"], "count 0"),
+    (["generate", "a cone", "--cfg", "nan"], "cfg scale nan"),
+    (["generate", "a cone", "--strength", "2"], "strength 2"),
+    (["generate", "a cone", "-o", "x.bmp"], "end its name with"),
+    (["generate", "a cone", "-o", "taken/x.png"], "choose another place with -o"),
+    (["generate", "a cone", "--stepz", "3"], "--steps"),
+    (["replay", "gone.png"], "cannot read 'gone.png'"),
+    (["replay", "taken"], "not a PNG, JPEG or WebP"),
+    (["replay"], "Missing argument"),
+    (["show", "taken"], "not a PNG, JPEG or WebP"),
+    (["sampler"], "No such command 'sampler'"),
+    (["train", "nobody"], "no recipe named 'nobody'"),
+    (["train", "starter", "--steps", "0"], "--steps"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), BAD)
+def test_bad_input_is_answered_in_one_line(darkroom, tmp_path, words, sentence):
+    (tmp_path / "taken").write_text("not a folder, not a picture")
+    done = darkroom(*words)
+    assert done.exit_code == 2
+    assert done.stdout == "" and sentence in done.stderr
+    assert done.stderr.startswith("darkroom: ") and done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.rglob("*.p*")) == []
+
+
+def test_an_error_of_the_studio_is_passed_on(darkroom, developing):
+    def refuse(*_):
+        raise UnknownName("sampler", "eulr", ["euler", "heun"])
+
+    developing.develop = refuse
+    done = darkroom("generate", "a cone", "--sampler", "eulr")
+    assert done.exit_code == 2
+    assert done.stderr == "darkroom: there is no sampler named 'eulr'; did you mean 'euler'?\n"
+
+
+def test_a_fault_of_ours_asks_for_a_report(darkroom, developing):
+    def break_down(*_):
+        raise ZeroDivisionError("division by\nzero")
+
+    developing.develop = break_down
+    done = darkroom("generate", "a cone")
+    assert done.exit_code == 1 and done.stderr.count("\n") == 1
+    assert "ZeroDivisionError: division by zero" in done.stderr and "--debug" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--debug", "generate", "a cone"], ["generate", "a cone", "--debug"]])
+def test_debug_lets_the_traceback_through(darkroom, developing, words):
+    def break_down(*_):
+        raise ZeroDivisionError
+
+    developing.develop = break_down
+    assert isinstance(darkroom(*words).exception, ZeroDivisionError)
+
+
+STOPPED = """
+import sys, time, types
+module = types.ModuleType("darkroom.studio.develop")
+def develop(request, progress):
+    print("developing", flush=True)
+    time.sleep(60)
+module.develop = develop
+sys.modules[module.__name__] = module
+from darkroom.cli.main import main
+main(["generate", "a cone"])
+"""
+
+
+def test_control_c_ends_in_one_line_and_leaves_nothing(tmp_path: Path):
+    with Popen([sys.executable, "-c", STOPPED], cwd=tmp_path, stdout=PIPE, stderr=PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "developing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read().strip() == "darkroom: stopped."
+        assert process.wait() == 130
+    assert list((tmp_path / "pictures").iterdir()) == []
+
+
+def test_a_reader_that_goes_away_is_no_fault():
+    command = f"'{sys.executable}' -m darkroom samplers | true"
+    done = run(
+        ["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
+    assert done.stderr == ""

@@ -1,0 +1,14 @@
+"""What every test shares: one thread for torch, as tests run side by side, and patience on a busy machine."""
+
+import os
+
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch is imported, here and in the processes tests start
+
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("darkroom", deadline=None, print_blob=True)
+settings.load_profile("darkroom")
