@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InvalidRequest, UnknownName
+from .catalogue import kind as catalogue_kind
 from .drawings import compose
 from .graph import Box, Scene
 from .grounds import DARK, GROUNDS, ground
@@ -32,7 +33,8 @@ class Part:
 
     @property
     def drawing(self) -> Drawing:
-        return Drawing(self.kind, self.colour, self.word, self.look)
+        looks = len(catalogue_kind(self.kind).looks) or 1  # drawings of one look are drawn and kept once
+        return Drawing(self.kind, self.colour, self.word, self.look % looks)
 
 
 @dataclass(frozen=True)
