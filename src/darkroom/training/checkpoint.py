@@ -1,7 +1,7 @@
 """Checkpoints that survive: each is there whole or not at all, and damage is found before anything is loaded.
 
-A checkpoint is a folder ``step-00001000`` of safetensors files and ``manifest.json`` with the SHA-256 of each and of
-itself. It is written under a hidden name, synced, and renamed; only then is the oldest one removed.
+A checkpoint is a folder ``step-00001000`` of safetensors files and ``manifest.json`` with the SHA-256 of each
+and of itself. It is written under a hidden name, synced, and renamed; only then is the oldest one removed.
 """
 
 import json
@@ -73,7 +73,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[Damaged]]:
-    """The newest checkpoint that is whole (None where there is none), and the damaged ones that were passed over."""
+    """The newest whole checkpoint (None where there is none), and the damaged ones that were passed over."""
     damaged: list[Damaged] = []
     for path in reversed(_all(folder)):
         try:
@@ -84,7 +84,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[Damaged]]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left half written or half removed; no other process may write to ``folder``."""
+    """Remove what killed processes left half written or half removed. Nobody else may write to ``folder``."""
     for path in (*folder.glob(".step-*.part"), *folder.glob(".step-*.old")):
         shutil.rmtree(path, ignore_errors=True)
 

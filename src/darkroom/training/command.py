@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from darkroom.errors import UnknownName
+from darkroom.training.loop import train as train_recipe
 from darkroom.training.recipe import Recipe
 
 RECIPES = {
@@ -13,11 +14,11 @@ RECIPES = {
     "autoencoder": "darkroom.training.starter:autoencoder",
     "examiner": "darkroom.evaluation.examiner:recipe",
 }
-"""Where the function of each recipe is; it takes the name of a preset. Modules are imported when they are asked for."""
+"""Where each recipe's function is, which takes a preset's name; imported only when it is asked for."""
 
 
 def find(name: str, preset: str) -> Recipe:
-    """The recipe of that name. Raises UnknownName; what the recipe's function says about the preset passes through."""
+    """The recipe of that name. Raises UnknownName, and what the recipe's function says about the preset."""
     if name not in RECIPES:
         raise UnknownName("recipe", name, RECIPES)
     module, _, function = RECIPES[name].partition(":")
@@ -38,12 +39,10 @@ def train(
 ) -> Path:
     """Train a recipe by name into ``out`` ("runs/NAME-PRESET"); ``steps`` replaces its length.
 
-    Returns the last checkpoint's folder; the rest, and what is raised, is as in :func:`darkroom.training.loop.train`.
+    Everything else is as in :func:`darkroom.training.loop.train`.
     """
-    from darkroom.training import loop
-
     recipe = find(name, preset)
     if steps is not None:
         recipe = replace(recipe, steps=steps)
     folder = out or Path("runs") / f"{name}-{preset}"
-    return loop.train(recipe, folder, resume=resume, max_minutes=max_minutes, finish=finish, quiet=quiet)
+    return train_recipe(recipe, folder, resume=resume, max_minutes=max_minutes, finish=finish, quiet=quiet)

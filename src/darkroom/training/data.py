@@ -1,4 +1,4 @@
-"""Batches, made ahead of time in other processes. A batch is a function of its step, so workers change no number."""
+"""Batches, made ahead of time in other processes: a batch is a function of its step, whoever makes it."""
 
 import signal
 import threading
@@ -25,13 +25,13 @@ class WorkerDied(DarkroomError):
 
     def __init__(self) -> None:
         super().__init__(
-            "a process that makes batches died, most often for want of memory; free some, or train with fewer "
+            "a process that makes batches died, most often for want of memory; free some, or use fewer "
             "workers, and run the same command again to carry on."
         )
 
 
 class Batches(Dataset[Any]):
-    """``batch`` as a table from step to batch. A user's mistake comes back as a value: loaders mangle exceptions."""
+    """A table from step to batch. A user's mistake comes back as a value: loaders reword what is raised."""
 
     def __init__(self, batch: Callable[[int], Batch]) -> None:
         self.batch = batch
@@ -49,7 +49,7 @@ def batches(
 ) -> Iterator[Iterator[Batch]]:
     """The batches of ``steps`` in order, made by ``workers`` processes (0: here, when asked for).
 
-    ``pin`` puts them into page-locked memory, from which a GPU reads faster. The processes end with the context.
+    ``pin`` puts them into page-locked memory, which a GPU reads faster. The processes end with the context.
     Raises WorkerDied when one of them is killed, TypeError when ``batch`` cannot be sent to them.
     """
     loader = DataLoader(
@@ -76,7 +76,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def _start(loader: DataLoader[Any]) -> Any:
-    """Start the workers, and undo what torch hooks to SIGCHLD: it would raise in the middle of a step when one dies."""
+    """Start the workers, without torch's hook on SIGCHLD: it raises in mid-step when one dies."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGCHLD)
     try:
@@ -104,7 +104,7 @@ def _checked(iterator: Any) -> Iterator[Batch]:
 
 
 def _close(iterator: Any) -> None:
-    """End the workers: gently, as one that is killed while it holds a lock would leave us waiting; then at once."""
+    """End the workers: gently first, for one that is killed while it holds a lock would leave us waiting."""
     if hasattr(iterator, "_shutdown_workers"):
         iterator._shutdown_workers()
     for worker in _workers(iterator):

@@ -4,11 +4,14 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 from darkroom.errors import DarkroomError
+
+OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_through(path: Path, data: bytes) -> str:
@@ -35,7 +38,7 @@ def explaining(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in OUT_OF_ROOM:
             advice = "the disk is full; free some space and run the same command again to carry on"
         else:
             advice = f"{(error.strerror or str(error)).lower()}; choose another folder with --out"
@@ -49,10 +52,16 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("w")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _lock(file, folder):
             raise DarkroomError(
-                f"another run is training in '{folder}'; wait for it, stop it, or choose another folder with --out."
-            ) from None
+                f"another run is training in '{folder}'; stop it, or choose another folder with --out."
+            )
         yield
+
+
+def _lock(file: IO[str], folder: Path) -> bool:
+    """Whether the lock could be had; it goes with the open file."""
+    with explaining(folder), suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

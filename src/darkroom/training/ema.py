@@ -1,4 +1,4 @@
-"""Running averages of a network's weights: what is sampled from, while the raw weights are what is trained."""
+"""Running averages of a network's weights: raw weights are trained, averages are sampled from."""
 
 import copy
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class Profile(Protocol):
 
 @dataclass(frozen=True)
 class Decay:
-    """Exponential average; beta rises as (1 + t) / (10 + t) to ``decay``, so that the first weights are soon forgotten."""
+    """Exponential average; beta rises as (1 + t) / (10 + t) to ``decay``: the first weights fade soon."""
 
     decay: float = 0.999
 
     @property
     def name(self) -> str:
-        return f"ema-{self.decay:g}"
+        return f"ema-{self.decay}"
 
     def keep(self, update: int) -> float:
         return min(self.decay, (1 + update) / (10 + update))
@@ -45,7 +45,7 @@ class PowerFunction:
 
     @property
     def name(self) -> str:
-        return f"ema-power-{self.sigma_rel:g}"
+        return f"ema-power-{self.sigma_rel}"
 
     @property
     def gamma(self) -> float:
@@ -68,8 +68,8 @@ class Average:
     def update(self, network: nn.Module, update: int) -> None:
         """Move towards ``network`` after its ``update``-th change (counted from 1).
 
-        Floating-point buffers are averaged as the weights are, so that running statistics fit the weights that
-        they go with; other buffers are copied.
+        Floating-point buffers are averaged as the weights are, so that running statistics fit the weights
+        that they go with; other buffers are copied.
         """
         pairs = list(zip(_tensors(self.network), _tensors(network), strict=True))
         smooth = [pair for pair in pairs if pair[0].is_floating_point()]

@@ -1,7 +1,7 @@
 """Optimizers and their learning rate, with a state that is keyed by the names of the parameters."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,7 @@ Shape = Literal["linear", "cosine", "sqrt"]
 
 @dataclass(frozen=True)
 class Ending:
-    """The stretch in which the learning rate falls: ``steps`` steps from step ``start``; then the run is over."""
+    """Where the learning rate falls: for ``steps`` steps from step ``start``; then the run is over."""
 
     start: int
     steps: int
@@ -28,10 +28,10 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRate:
-    """Linear warm-up to ``peak``, a constant stretch, and a decay to ``floor * peak`` over the last ``decay`` steps.
+    """Linear warm-up to ``peak``, a constant stretch, ``decay`` steps of decay to ``floor * peak``.
 
-    ``decay=0`` stays constant; a decay as long as the run is the usual cosine schedule; one of a tenth to a fifth
-    of the run is WSD, for which ``sqrt`` (1 - sqrt) does best (Hägele et al. 2024, arXiv 2405.18392, section 3).
+    ``decay=0`` stays constant; a decay as long as the run is the usual cosine schedule; one of a tenth to a
+    fifth of the run is WSD, for which ``sqrt`` (1 - sqrt) does best (Hägele et al. 2024, arXiv 2405.18392).
     """
 
     peak: float
@@ -62,10 +62,11 @@ def _left(shape: Shape, done: float) -> float:
 class OptimizerRecipe:
     """AdamW, or Muon for the matrices and AdamW for the rest.
 
-    Weight decay acts on matrices and convolution kernels alone. Gradients are scaled down to a norm of ``clip``.
-    Muon (a GPU's choice: it costs seconds a step on a CPU) takes two-dimensional weights other than embeddings and
-    those whose names begin with one of ``heads``: name the input and output layers there. It is scaled to AdamW's
-    step size, so that both share one rate (Liu et al. 2025, arXiv 2502.16982, section 2.2).
+    Weight decay acts on matrices and convolution kernels alone. Gradients are scaled down to a norm of
+    ``clip``. Muon (a GPU's choice: it costs seconds a step on a CPU) takes two-dimensional weights other than
+    embeddings and those whose names begin with one of ``heads``: name the input and output layers there. It
+    is scaled to AdamW's step size, so that both share one rate (Liu et al. 2025, arXiv 2502.16982, section
+    2.2).
     """
 
     rate: LearningRate
@@ -81,7 +82,7 @@ class Optimizer:
 
     def __init__(self, recipe: OptimizerRecipe, network: nn.Module) -> None:
         self.recipe = recipe
-        self.names = {p: name for name, p in network.named_parameters() if p.requires_grad}
+        self.names: dict[Tensor, str] = {p: n for n, p in network.named_parameters() if p.requires_grad}
         turned = _muon_parameters(recipe, network) if recipe.kind == "muon" else []
         known = {id(p) for p in turned}
         plain = [p for p in self.names if id(p) not in known]
@@ -112,7 +113,7 @@ class Optimizer:
         return {f"{quantity}/{self.names[p]}": value for p, slot in slots for quantity, value in slot.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of :meth:`state`. Raises DarkroomError for a parameter that this network does not train."""
+        """The inverse of :meth:`state`. Raises DarkroomError for a parameter that is not trained here."""
         places = {
             self.names[p]: (part, p) for part in self.parts for g in part.param_groups for p in g["params"]
         }
@@ -127,20 +128,25 @@ class Optimizer:
 
 
 def _laid_out_like(p: Tensor, value: Tensor) -> Tensor:
-    """``value`` where the parameter lives and, where the shapes agree, in its memory order: optimizers need that for speed."""
+    """``value`` on the parameter's device and, where the shapes agree, in its memory order, for speed."""
     if value.shape != p.shape:
         return value.to(p.device)
     return torch.empty_like(p, dtype=value.dtype).copy_(value)
 
 
-def _adamw(recipe: OptimizerRecipe, parameters: list[Tensor]) -> torch.optim.AdamW:
-    matrices = [p for p in parameters if p.ndim >= 2]
-    vectors = [p for p in parameters if p.ndim < 2]
+def _adamw(recipe: OptimizerRecipe, parameters: Sequence[Tensor]) -> torch.optim.AdamW:
+    matrices = [p for p in parameters if _is_matrix(p)]
+    vectors = [p for p in parameters if not _is_matrix(p)]
     groups = [
         {"params": matrices, "weight_decay": recipe.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], betas=recipe.betas, fused=True)
+
+
+def _is_matrix(p: Tensor) -> bool:
+    """Whether two axes at least are longer than 1: a gain of shape (C, 1, 1) is a vector."""
+    return sum(side > 1 for side in p.shape) >= 2
 
 
 def _muon_parameters(recipe: OptimizerRecipe, network: nn.Module) -> list[Tensor]:

@@ -1,10 +1,10 @@
-"""What a run tells while it goes: a bar on a terminal, a line now and then elsewhere, and a journal for programs."""
+"""What a run tells: a bar on a terminal, a line now and then elsewhere, and a journal for programs."""
 
 import json
 import time
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -25,11 +25,14 @@ class Smooth:
         self.total = self.weight = 0.0
 
     def add(self, value: float) -> None:
-        self.total = MEMORY * self.total + (1 - MEMORY) * value
-        self.weight = MEMORY * self.weight + (1 - MEMORY)
+        """One more value; those that are not finite are left out."""
+        if isfinite(value):
+            self.total = MEMORY * self.total + (1 - MEMORY) * value
+            self.weight = MEMORY * self.weight + (1 - MEMORY)
 
     @property
     def value(self) -> float:
+        """The average; nan before the first value."""
         return self.total / self.weight if self.weight else float("nan")
 
 
@@ -38,17 +41,18 @@ class Report:
 
     def __init__(self, name: str, step: int, steps: int, batch_size: int, *, quiet: bool = False) -> None:
         self.name, self.step, self.steps, self.batch_size = name, step, steps, batch_size
+        self.quiet = quiet
         self.console = Console(stderr=True, highlight=False)
         self.loss, self.seconds = Smooth(), Smooth()
         self.skipped = 0
-        self.last_step = self.last_line = time.monotonic()
-        self.quiet = quiet
-        self.bar, self.task = self._bar() if self.console.is_terminal and not quiet else (None, TaskID(0))
-
-    def _bar(self) -> tuple[Progress, TaskID]:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
-        bar = Progress(*columns, console=self.console)
-        return bar, bar.add_task(self.name, total=self.steps, completed=self.step, told="starting")
+        self.last_step: float | None = None
+        self.last_line = time.monotonic()
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        if self.console.is_terminal and not quiet:
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+            self.bar = Progress(*columns, console=self.console)
+            self.task = self.bar.add_task(name, total=steps, completed=step, told="starting")
 
     def __enter__(self) -> "Report":
         if self.bar:
@@ -58,17 +62,19 @@ class Report:
     def __exit__(self, *error: object) -> None:
         if self.bar:
             self.bar.stop()
+        elif not self.quiet:
+            self.say(f"{self.name}: {self.text()}")
 
     def say(self, text: str) -> None:
         """A line that matters."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def tell(self, step: int, loss: float, skipped: int) -> None:
-        """A step is done."""
+        """A step is done. The first one's time does not count: workers and compilers start in it."""
         now = time.monotonic()
-        self.seconds.add(now - self.last_step)
-        if loss == loss and abs(loss) != float("inf"):
-            self.loss.add(loss)
+        if self.last_step is not None:
+            self.seconds.add(now - self.last_step)
+        self.loss.add(loss)
         self.step, self.skipped, self.last_step = step, skipped, now
         if self.bar:
             self.bar.update(self.task, completed=step, told=self.text())
@@ -81,18 +87,29 @@ class Report:
         self.last_step = time.monotonic()
 
     def text(self) -> str:
-        """ "step 120/1000, loss 0.431, 56.2 pictures/s, 0:12:31 left"."""
-        left = int((self.steps - self.step) * self.seconds.value)
-        skipped = f", {self.skipped} skipped" if self.skipped else ""
-        return (
-            f"step {self.step}/{self.steps}, loss {self.loss.value:.4g}, "
-            f"{self.batch_size / self.seconds.value:.1f} pictures/s, "
-            f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left{skipped}"
-        )
+        """As in "step 120/1000, loss 0.431, 56.2 pictures/s, 0:12:31 left"."""
+        told = [f"step {self.step}/{self.steps}"]
+        if self.loss.weight:
+            told.append(f"loss {self.loss.value:.4g}")
+        if self.seconds.weight:
+            told.append(f"{self.batch_size / self.seconds.value:.1f} pictures/s")
+            told.append(f"{clock((self.steps - self.step) * self.seconds.value)} left")
+        if self.skipped:
+            told.append(f"{self.skipped} skipped")
+        return ", ".join(told)
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds: 4:05:09."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 class Journal:
-    """``metrics.jsonl``: one line a step. Lines of steps that a resumed run does again are dropped first."""
+    """``metrics.jsonl``: one line a step; a value that is not finite is null.
+
+    Opened at ``step``, it first drops the lines of the steps from there on, which a resumed run does again.
+    """
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
@@ -103,10 +120,11 @@ class Journal:
             part.replace(path)
             self.file = path.open("a", buffering=1)
 
-    def write(self, step: int, values: Mapping[str, Any]) -> None:
+    def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add the line of a step."""
+        finite = {name: value if isfinite(value) else None for name, value in values.items()}
         with explaining(self.path):
-            self.file.write(json.dumps({"step": step, **values}) + "\n")
+            self.file.write(json.dumps({"step": step, **finite}) + "\n")
 
     def __enter__(self) -> "Journal":
         return self

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,14 +18,14 @@ Batch = dict[str, Any]
 """Tensors (numpy arrays become tensors on the way), and lists of anything else, by name."""
 
 
-def mix(*numbers: int) -> int:
-    """One 64-bit seed out of several non-negative numbers; other numbers, another stream."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+def mix(*parts: int | str) -> int:
+    """One 64-bit seed out of several numbers and words; other parts, another seed."""
+    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest())
 
 
 def generator(seed: int, step: int, device: str | torch.device = "cpu") -> torch.Generator:
     """The source of a loss's random draws at one step: a pure function of (seed, step)."""
-    return torch.Generator(device).manual_seed(mix(seed, step))
+    return torch.Generator(device).manual_seed(mix("draws", seed, step))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +33,16 @@ class Recipe:
     """What to train, on what, for how long. Steps are counted from 0.
 
     ``build()`` makes the network; torch's own generator is seeded from ``seed`` before it is called.
-    ``batch(step)`` makes one batch and must be a pure function of the step (and of the seed that it was made with).
-    With ``workers`` it runs in other processes, so it must be picklable: a module's function, a ``partial`` of one or
-    an instance of a module's class, not a lambda or an inner function.
-    ``loss(network, batch, step)`` returns ``{"loss": scalar, ...}``; the other scalars are shown beside it. Draw its
-    noise from :func:`generator`; torch's own generator is seeded from (seed, step) before each call besides.
-    ``sheet(network, step)`` draws sample pictures every ``sheet_every`` steps from the first of ``ema`` (from the
-    network itself where there is none); the network comes in eval mode, without gradients.
-    ``compile`` names the submodules to compile in place, "" for the whole network.
+    ``batch(step)`` makes one batch and must be a pure function of the step (and of what it was made with).
+    With ``workers`` it runs in other processes, so it must be picklable: a module's function, a ``partial``
+    of one or an instance of a module's class, not a lambda or an inner function. ``loss(network, batch,
+    step)`` returns ``{"loss": scalar, ...}``; the other scalars go to the journal. Draw its noise from
+    :func:`generator`; torch's own generator, which dropout uses, is seeded for each step too.
+    ``sheet(network, step)`` draws sample pictures every ``sheet_every`` steps from the first of ``ema`` (from
+    the network itself where there is none); the network comes in eval mode, without gradients. ``keep``
+    checkpoints stay; one is written every ``checkpoint_every`` steps and every ``checkpoint_minutes``.
+    ``compile`` names the submodules whose calls are compiled, "" for the network itself. Each must be of a
+    class of one's own: torch leaves its own containers, such as a bare ``nn.Sequential``, as they are.
     ``device`` "cuda" computes in bf16 (autocast) and "cpu" in single precision; weights are single in both.
     ``patience`` steps in a row without a finite loss and gradient end the run.
     """
@@ -71,7 +73,7 @@ class Recipe:
         return Ending(self.steps - decay, decay)
 
     def facts(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to be carried on; the length and the rate of a run may change."""
+        """What must agree for a checkpoint to be carried on; the length of a run and its rate may change."""
         optimizer = {key: value for key, value in asdict(self.optimizer).items() if key != "rate"}
         return {
             "name": self.name,

@@ -1,4 +1,4 @@
-"""Everything that a run carries from step to step: from it and (seed, step) alone, all that follows is determined."""
+"""All that a run carries from step to step: it and (seed, step) alone determine what follows."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -16,10 +16,10 @@ from darkroom.training.recipe import Batch, Recipe, mix
 
 
 class State:
-    """A network in training. ``step`` counts steps, ``updates`` those that changed it; the others were skipped."""
+    """A network in training. ``step`` counts steps, ``updates`` those that were not skipped."""
 
     def __init__(self, recipe: Recipe) -> None:
-        torch.manual_seed(mix(recipe.seed))
+        torch.manual_seed(mix("build", recipe.seed))
         self.recipe = recipe
         self.device = torch.device(recipe.device)
         self.network = recipe.build().to(self.device).train()
@@ -38,30 +38,36 @@ class State:
         """Whether the run is at its end."""
         return self.step >= self.ending.end
 
+    @property
+    def best(self) -> nn.Module:
+        """What to sample from, in eval mode: the first average, or the network where there is none."""
+        return self.averages[0].network if self.averages else self.network.eval()
+
     def advance(self, batch: Batch) -> dict[str, float]:
-        """One step: forward, backward, update. Returns the loss and its parts, the gradient's norm and the rate.
+        """One step: forward, backward, update. Returns the loss and its parts, the gradient's norm, the rate.
 
         A step whose loss or gradient is not finite changes neither weights, buffers, optimizer nor averages.
+        Raises DarkroomError when the recipe's patience with such steps is at its end.
         """
         buffers = [buffer.clone() for buffer in self.network.buffers()]
-        parts = self._backward(batch)
         rate = self.recipe.optimizer.rate.at(self.step, self.ending)
-        shown = {name: float(value) for name, value in parts.items()}
-        if isfinite(shown["loss"]) and isfinite(shown["gradient"]):
+        values = {name: float(value) for name, value in self._backward(batch).items()}
+        if isfinite(values["loss"]) and isfinite(values["gradient_norm"]):
             self._update(rate)
         else:
             self._skip(buffers)
         self.optimizer.zero_grad()
         self.step += 1
-        return {**shown, "rate": rate}
+        return {**values, "rate": rate}
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
-        torch.manual_seed(mix(self.recipe.seed, self.step))
+        torch.manual_seed(mix("step", self.recipe.seed, self.step))
         batch = to_device(batch, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            parts = self.recipe.loss(self.network, batch, self.step)
+            parts = self.recipe.loss(self.network.train(), batch, self.step)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
-        return {**{name: value.detach() for name, value in parts.items()}, "gradient": self.optimizer.clip()}
+        shown = {name: value.detach() for name, value in parts.items()}
+        return {**shown, "gradient_norm": self.optimizer.clip()}
 
     def _update(self, rate: float) -> None:
         self.optimizer.step(rate)
@@ -76,8 +82,8 @@ class State:
         self.skipped_in_row += 1
         if self.skipped_in_row >= self.recipe.patience:
             raise DarkroomError(
-                f"{self.skipped_in_row} steps in a row up to step {self.step} had a loss or gradient that is not finite; "
-                "lower the learning rate, or go back to an older checkpoint."
+                f"{self.skipped_in_row} steps in a row, up to step {self.step}, had no finite loss and "
+                "gradient; lower the learning rate, or remove the newest checkpoints to go back."
             )
 
     def parts(self) -> Parts:
@@ -91,11 +97,11 @@ class State:
             "recipe": self.recipe.facts(),
             "updates": self.updates,
             "skipped_in_row": self.skipped_in_row,
-            "ending": None if self.ending == self.recipe.ending else [self.ending.start, self.ending.steps],
+            "finish": None if self.ending == self.recipe.ending else [self.ending.start, self.ending.steps],
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Stand where the checkpoint stood. Raises DarkroomError where the recipe differs in more than its length."""
+        """Stand where the checkpoint stood. Raises DarkroomError that names the first thing that differs."""
         _check_recipe(checkpoint, self.recipe)
         _fill(self.network, checkpoint, "network")
         for average in self.averages:
@@ -103,17 +109,17 @@ class State:
         self.optimizer.load(checkpoint.parts["optimizer"])
         self.step, self.updates = checkpoint.step, checkpoint.facts["updates"]
         self.skipped_in_row = checkpoint.facts["skipped_in_row"]
-        if told := checkpoint.facts["ending"]:
-            self.ending = Ending(*told)
+        if finish := checkpoint.facts["finish"]:
+            self.ending = Ending(*finish)
 
 
 def _check_recipe(checkpoint: Checkpoint, recipe: Recipe) -> None:
     then, now = checkpoint.facts["recipe"], recipe.facts()
-    for name in then | now:
+    for name in {**then, **now}:
         if then.get(name) != now.get(name):
             raise DarkroomError(
-                f"the checkpoint '{checkpoint.path}' was made with {name} {then.get(name)}, and this recipe has "
-                f"{now.get(name)}; use the recipe that made it, or choose another folder with --out."
+                f"the checkpoint '{checkpoint.path}' was made with {name} {then.get(name)}, but this recipe "
+                f"has {now.get(name)}; use the recipe that made it, or choose another folder with --out."
             )
 
 
@@ -122,19 +128,15 @@ def _fill(network: nn.Module, checkpoint: Checkpoint, part: str) -> None:
     own, saved = network.state_dict(), checkpoint.parts[part]
     if differences := _differences(own, saved):
         raise DarkroomError(
-            f"the checkpoint '{checkpoint.path}' does not fit this recipe: {differences[0]} "
-            f"({len(differences)} such in '{part}'); use the recipe that made it, or choose another folder with --out."
+            f"the checkpoint '{checkpoint.path}' does not fit: {differences[0]} ({len(differences)} such in "
+            f"'{part}'); use the recipe that made it, or choose another folder with --out."
         )
     network.load_state_dict(dict(saved))
 
 
 def _differences(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> list[str]:
-    shapes = {name: (_shape(own.get(name)), _shape(saved.get(name))) for name in {**own, **saved}}
-    return [
-        f"'{name}' is {here} here and {there} there"
-        for name, (here, there) in shapes.items()
-        if here != there
-    ]
+    pairs = {name: (_shape(saved.get(name)), _shape(own.get(name))) for name in {**own, **saved}}
+    return [f"'{name}' is {then} in it and {now} here" for name, (then, now) in pairs.items() if then != now]
 
 
 def _shape(tensor: Tensor | None) -> str:
