@@ -1,6 +1,6 @@
 """What a thing is made of: its own drawing, what it wears and what it holds, laid out in proportion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ...errors import InvalidRequest
@@ -29,24 +29,23 @@ ALOFT = ("umbrella", "balloon", "flag")  # held by their lower end
 
 @dataclass(frozen=True)
 class Piece:
-    """One drawing within a thing; ``box`` in fractions of the thing's width and height."""
+    """One drawing within a thing: ``box`` in fractions of the thing's width and height; ``itself`` unless it is
+    worn or held."""
 
     kind: str
     colour: str | None
     box: Box
+    itself: bool = False
 
 
 @lru_cache(maxsize=8192)
 def compose(
     kind: str, colour: str | None, worn: tuple[str, ...], held: Held
 ) -> tuple[float, tuple[Piece, ...]]:
-    """A thing's aspect (width / height) and its pieces from back to front; InvalidRequest if it cannot be drawn.
-
-    The first piece of the thing's own kind is the thing itself.
-    """
+    """A thing's aspect (width / height) and its pieces from back to front; InvalidRequest if it cannot be drawn."""
     check_colour(kind, colour)
     width = own_aspect(kind)
-    pieces = [Piece(kind, colour, Box(0, 0, width, 1))]  # in units of the body's height
+    pieces = [Piece(kind, colour, Box(0, 0, width, 1), True)]  # in units of the body's height
     pieces += [Piece(name, None, _worn_box(kind, name, width)) for name in worn]
     if held is not None:
         check_colour(*held)
@@ -75,7 +74,7 @@ def _normalised(pieces: list[Piece]) -> tuple[float, tuple[Piece, ...]]:
             (box.bottom - top) / height,
         )
 
-    return width / height, tuple(Piece(p.kind, p.colour, within(p.box)) for p in pieces)
+    return width / height, tuple(replace(p, box=within(p.box)) for p in pieces)
 
 
 def _face(kind: str, worn: str) -> Face:

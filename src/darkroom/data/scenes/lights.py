@@ -1,33 +1,34 @@
 """Light and weather: what they do to a ground, and what falls in front of everything."""
 
+from functools import lru_cache
+
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 LIGHTS = ("day", "rain", "sunset")
-RAIN_TINT = np.array([0.72, 0.78, 0.86], np.float32)
-SUNSET_TOP = np.array([0.98, 0.66, 0.56], np.float32)
-SUNSET_BOTTOM = np.array([1.04, 0.86, 0.62], np.float32)
-SUNSET_GLOW = np.array([70, 26, 4], np.float32)
+RAIN_TINT = (184, 199, 219)
+SUNSET_TOP, SUNSET_BOTTOM = (250, 168, 143), (255, 219, 158)
+SUNSET_GLOW = (70, 26, 4)  # added along the horizon
 
 
 def light_ground(name: str, canvas: Image.Image) -> Image.Image:
     """A ground, RGB, under a light; under "day" it is unchanged."""
-    if name == "day":
-        return canvas
-    pixels = np.asarray(canvas, np.float32)
-    lit = _overcast(pixels) if name == "rain" else _sunset(pixels)
-    return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
+    if name == "rain":
+        greyed = Image.blend(canvas, canvas.convert("L").convert("RGB"), 0.3)
+        return ImageChops.multiply(greyed, Image.new("RGB", canvas.size, RAIN_TINT))
+    if name == "sunset":
+        shade, glow = _sunset(canvas.width)
+        return ImageChops.add(ImageChops.multiply(canvas, shade), glow)
+    return canvas
 
 
-def _overcast(pixels: np.ndarray) -> np.ndarray:
-    grey = pixels.mean(-1, keepdims=True)
-    return (pixels * 0.7 + grey * 0.3) * RAIN_TINT
-
-
-def _sunset(pixels: np.ndarray) -> np.ndarray:
-    down = np.linspace(0, 1, pixels.shape[0], dtype=np.float32)[:, None, None]
-    glow = np.exp(-(((down - 0.45) / 0.28) ** 2))  # along the horizon
-    return pixels * (SUNSET_TOP * (1 - down) + SUNSET_BOTTOM * down) + SUNSET_GLOW * glow
+@lru_cache(maxsize=8)
+def _sunset(side: int) -> tuple[Image.Image, Image.Image]:
+    """What multiplies a ground at sunset, and what is added to it."""
+    down = np.linspace(0, 1, side)[:, None, None] * np.ones((1, side, 1))
+    shade = np.array(SUNSET_TOP) * (1 - down) + np.array(SUNSET_BOTTOM) * down
+    glow = np.exp(-(((down - 0.45) / 0.28) ** 2)) * np.array(SUNSET_GLOW)
+    return Image.fromarray(shade.astype(np.uint8)), Image.fromarray(glow.astype(np.uint8))
 
 
 def light_scene(name: str, canvas: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -64,7 +64,7 @@ PROPS: dict[str, Callable[[Pen], None]] = {
 }
 
 
-def prop(kind: str, rgb: RGB, width: int, height: int, word: str | None = None) -> np.ndarray:
+def prop(kind: str, rgb: RGB, width: int, height: int) -> np.ndarray:
     """A prop filling (height, width), uint8 (H, W, 4)."""
     w, h = width * SUPERSAMPLE, height * SUPERSAMPLE
     image = Image.new("RGBA", (w, h))
@@ -76,8 +76,6 @@ def prop(kind: str, rgb: RGB, width: int, height: int, word: str | None = None) 
         draw.polygon([(x * (w - 1), y * (h - 1)) for x, y in corners], fill=fill)
 
     PROPS[kind](pen)
-    if word is not None:
-        _write(image, word, DARK_INK if _luma(rgb) > 135 else LIGHT_INK)
     return np.asarray(image.resize((width, height), Image.Resampling.BOX))
 
 
@@ -106,10 +104,12 @@ def word_mask(word: str) -> Image.Image:
     return mask.crop(mask.getbbox())  # without the room for J and Q where there is none
 
 
-def _write(board: Image.Image, word: str, ink: RGB) -> None:
-    mask = word_mask(word)
-    room_w, room_h = board.width * 0.88, board.height * BOARD * 0.6
-    scale = min(room_w / mask.width, room_h / mask.height)
-    mask = mask.resize((round(mask.width * scale), round(mask.height * scale)), Image.Resampling.LANCZOS)
-    corner = (board.width - mask.width) // 2, round(board.height * BOARD / 2 - mask.height / 2)
-    board.paste((*ink, 255), corner, mask)
+def lettered(board: Image.Image, word: str, rgb: RGB) -> Image.Image:
+    """A copy of a sign whose board is of colour ``rgb``, with a word on it."""
+    mask, copy = word_mask(word), board.copy()
+    scale = min(board.width * 0.88 / mask.width, board.height * BOARD * 0.6 / mask.height)
+    mask = mask.resize((round(mask.width * scale), round(mask.height * scale)), Image.Resampling.HAMMING)
+    corner = (board.width - mask.width) // 2, round((board.height * BOARD - mask.height) / 2)
+    ink = DARK_INK if _luma(rgb) > 135 else LIGHT_INK
+    copy.paste((*ink, 255), (*corner, corner[0] + mask.width, corner[1] + mask.height), mask)
+    return copy

@@ -20,18 +20,20 @@ _TO_LAB = np.array(
 _FROM_LMS, _FROM_LAB = np.linalg.inv(_TO_LMS), np.linalg.inv(_TO_LAB)
 
 
+_CODES = np.arange(256, dtype=np.float32) / 255
+_LINEAR = np.where(_CODES > 0.04045, ((_CODES + 0.055) / 1.055) ** 2.4, _CODES / 12.92).astype(np.float32)
+
+
 def oklab(rgb: np.ndarray) -> np.ndarray:
-    """sRGB (..., 3) in 0 to 255 as OKLab (..., 3): lightness 0 to 1, and the two colour axes."""
-    c = np.asarray(rgb, np.float32) / 255
-    linear = np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
-    return np.cbrt(linear @ _TO_LMS.T) @ _TO_LAB.T
+    """sRGB (..., 3), whole numbers in 0 to 255, as OKLab (..., 3): lightness 0 to 1, and the two colour axes."""
+    return np.cbrt(_LINEAR[rgb] @ _TO_LMS.T) @ _TO_LAB.T
 
 
 def srgb(lab: np.ndarray) -> np.ndarray:
     """OKLab (..., 3) as sRGB (..., 3), float in 0 to 255, clipped to what can be shown."""
     linear = np.clip((lab @ _FROM_LAB.T) ** 3 @ _FROM_LMS.T, 0, 1)
-    c = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, linear * 12.92)
-    return np.clip(c * 255, 0, 255)
+    c = np.where(linear > 0.0031308, 1.055 * linear ** np.float32(1 / 2.4) - 0.055, linear * 12.92)
+    return c * 255
 
 
 @dataclass(frozen=True)
@@ -81,36 +83,61 @@ def _between(x: np.ndarray, low: float, high: float, soft: float) -> np.ndarray:
     return _ramp(x, low - soft, low + soft) * _ramp(-x, -high - soft, -high + soft)
 
 
-def recolour(sprite: np.ndarray, colour: str, bodies: tuple[Body, ...] = (Body(),)) -> np.ndarray:
-    """A drawing (H, W, 4) uint8 in another of COLOURS; a copy. Each body takes the colour at its own lightness."""
+@dataclass(frozen=True)
+class Region:
+    """A body found in a drawing: how much of each pixel (H, W) is of it, the lightness that is to become the
+    target's, and how much of the drawing's contrast is kept."""
+
+    weight: np.ndarray
+    anchor: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """A drawing (H, W, 4) uint8, looked at once and recoloured many times."""
+
+    sprite: np.ndarray
+    lab: np.ndarray
+    regions: tuple[Region, ...]
+    eyes: bool
+
+
+def study(sprite: np.ndarray, bodies: tuple[Body, ...] = (Body(),)) -> Study:
+    """Find each body, the later ones in what the earlier leave; ValueError if one is nowhere in the drawing."""
     lab, alpha = oklab(sprite[..., :3]), sprite[..., 3] / np.float32(255)
-    target = oklab(np.array(COLOURS[colour]))
-    mixed, taken = lab, np.zeros_like(alpha)
+    free, regions = np.ones_like(alpha), []
     for body in bodies:
-        weight = body_weight(lab, alpha, body) * (1 - taken)
-        inside = (weight > 0.5) & (alpha > 0.9)
-        if not inside.any():
-            raise ValueError("no pixel of the drawing is of its body's hue: give it another Body")
-        mixed = mixed + (_shade(lab, lab[inside], target) - lab) * weight[..., None]
-        taken = taken + weight
-    if colour == "black" and any(body.eyes for body in bodies):
-        mixed[..., 0] += np.clip(0.8 - 2 * lab[..., 0], 0, 1) * (1 - taken)
-    out = sprite.copy()
+        weight = body_weight(lab, alpha, body) * free
+        inside = lab[..., 0][(weight > 0.5) & (alpha > 0.9)]
+        if not inside.size:
+            raise ValueError(f"no pixel of the drawing is of {body}")
+        spread = max(float(np.quantile(inside, 0.9) - np.quantile(inside, 0.1)), 1e-3)
+        regions.append(Region(weight[..., None], _mode(inside), min(1.0, 0.25 / spread)))
+        free = free - weight
+    return Study(sprite, lab, tuple(regions), any(body.eyes for body in bodies))
+
+
+def recolour(studied: Study, colour: str) -> np.ndarray:
+    """The drawing (H, W, 4) uint8 in one of COLOURS: each body takes the colour at its own lightness."""
+    target, mixed = oklab(np.array(COLOURS[colour])), studied.lab.copy()
+    for region in studied.regions:
+        mixed += (_shaded(studied.lab[..., 0], region, target) - studied.lab) * region.weight
+    if colour == "black" and studied.eyes:
+        free = 1 - sum(region.weight[..., 0] for region in studied.regions)
+        mixed[..., 0] += np.clip(0.8 - 2 * studied.lab[..., 0], 0, 1) * free
+    out = studied.sprite.copy()
     out[..., :3] = srgb(mixed).round()
     return out
 
 
-def _shade(lab: np.ndarray, inside: np.ndarray, target: np.ndarray) -> np.ndarray:
-    # the commonest lightness of the body becomes the target's, and the rest keeps its distance from it
-    anchor = _mode(inside[:, 0])
-    spread = max(float(np.quantile(inside[:, 0], 0.9) - np.quantile(inside[:, 0], 0.1)), 1e-3)
-    gain = min(1.0, 0.25 / spread) * (0.8 if target[0] < 0.35 else 1.0)
-    away = (lab[..., 0] - anchor) * gain
-    room = np.where(away > 0, min(FARTHEST, 0.6 * (1 - target[0])), FARTHEST)
-    away = room * np.tanh(away / room)
-    lightness = np.clip(target[0] + away, 0.08, 1.0)
-    pale = np.clip((1.0 - lightness) / max(1.0 - target[0], 1e-3), 0, 1)
-    return np.concatenate([lightness[..., None], target[1:] * pale[..., None]], -1).astype(np.float32)
+def _shaded(lightness: np.ndarray, region: Region, target: np.ndarray) -> np.ndarray:
+    # a shade keeps its distance from the body's commonest lightness; highlights of pale colours stay coloured
+    away = (lightness - region.anchor) * (region.gain * (0.8 if target[0] < 0.35 else 1.0))
+    room = np.where(away > 0, min(FARTHEST, 0.6 * (1 - target[0])), FARTHEST).astype(np.float32)
+    shade = np.clip(target[0] + room * np.tanh(away / room), 0.08, 1.0)
+    chroma = np.minimum((1 - shade) / (1 - target[0]), 1)
+    return np.stack([shade, target[1] * chroma, target[2] * chroma], -1)
 
 
 def _mode(lightness: np.ndarray) -> float:

@@ -7,16 +7,17 @@ from PIL import Image
 
 from ...errors import InvalidRequest, UnknownName
 from .catalogue import kind as catalogue_kind
+from .catalogue import kind
 from .drawings import compose
 from .graph import Box, Scene
 from .grounds import DARK, GROUNDS, ground
 from .lights import LIGHTS, light_ground, light_scene
 from .props import check_word
-from .sprites import Drawing, haloed, margin, scaled
+from .sprites import Drawing, margin, rimmed, scaled
 from .styles import STYLES, style
 
 SMALLEST, LARGEST = 16, 2048
-LOOKS = 12  # a multiple of every kind's number of looks
+RIM_COLOUR = {True: (235, 238, 255), False: (18, 18, 28)}  # on dark grounds and on others
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,9 @@ def _parts_of(scene: Scene, owner: int) -> list[Part]:
     thing = scene.things[owner]
     aspect, pieces = compose(thing.kind, thing.colour, thing.worn, thing.held)
     whole = fitted(thing.box, aspect)
-    look = (scene.noise_seed + 7 * owner) % LOOKS
+    word, look = thing.word, (scene.noise_seed + 7 * owner) % max(1, len(kind(thing.kind).looks))
     return [
-        Part(
-            p.kind, p.colour, _place(p.box, whole), owner, thing.word if p.kind == thing.kind else None, look
-        )
+        Part(p.kind, p.colour, _place(p.box, whole), owner, *((word, look) if p.itself else (None, 0)))
         for p in pieces
     ]
 
@@ -113,12 +112,13 @@ def render(scene: Scene, side: int = 128) -> np.ndarray:
     check(scene, side)
     rng = np.random.Generator(np.random.Philox(key=scene.noise_seed))
     canvas = light_ground(scene.light, ground(scene.ground, side, rng))
-    halo, reach = "light" if scene.ground in DARK else "dark", margin(side)
+    rim_colour, reach = RIM_COLOUR[scene.ground in DARK], margin(side)
     for i in _far_to_near(scene):
         for part in _parts_of(scene, i):
             x, y, w, h = _pixels(part.box, side)
-            sprite = haloed(part.drawing, w, h, halo, reach)
-            canvas.paste(sprite, (x - reach, y - reach), sprite)
+            sprite, rim = rimmed(part.drawing, w, h, reach)
+            canvas.paste(rim_colour, (x - reach, y - reach, x + w + reach, y + h + reach), rim)
+            canvas.paste(sprite, (x, y), sprite)
     return style(scene.style, light_scene(scene.light, canvas, rng), rng)
 
 

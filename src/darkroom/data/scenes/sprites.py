@@ -1,8 +1,9 @@
 """Drawings ready to be pasted: found in the pack or drawn in code, recoloured, scaled, and set off from the ground."""
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -11,15 +12,14 @@ from . import assets
 from .bodies import BODIES
 from .catalogue import COLOURS
 from .catalogue import kind as catalogue_kind
-from .props import prop
+from .props import lettered, prop
 from .proportions import own_aspect
-from .recolour import Body, recolour
+from .recolour import Body, Study, recolour, study
 from .shapes import shape
 from .solids import solid
 
-DRAWN_HEIGHT = 192  # of what is drawn in code, before it is scaled
+DRAWN_HEIGHT = 144  # of what is drawn in code, before it is scaled
 OWN_COLOUR = {"table": "brown", "shelf": "brown", "sign": "white", "party hat": "purple"}
-Halo = Literal["dark", "light"]
 
 
 def check_colour(kind: str, colour: str | None) -> None:
@@ -40,47 +40,59 @@ class Drawing(NamedTuple):
     look: int = 0
 
 
-@lru_cache(maxsize=1600)
+@lru_cache(maxsize=32)
+def _study(kind: str, look: int) -> Study:
+    return study(assets.sprite(kind, look), BODIES.get(kind, (Body(),)))
+
+
 def master(drawing: Drawing) -> Image.Image:
-    """A drawing at its largest, RGBA, cropped to what shows."""
-    kind, colour, word, look = drawing
+    """A drawing at its largest, RGBa (multiplied by alpha), cropped to what shows."""
+    if drawing.word is None:
+        return _master(drawing.kind, drawing.colour, drawing.look)
+    if drawing.kind != "sign":
+        raise InvalidRequest(f"a {drawing.kind} carries no word; only a sign does")
+    board = _master(drawing.kind, drawing.colour, drawing.look)
+    return lettered(board, drawing.word, COLOURS[drawing.colour or OWN_COLOUR["sign"]])
+
+
+@lru_cache(maxsize=2048)
+def _master(kind: str, colour: str | None, look: int) -> Image.Image:
+    return Image.fromarray(_pixels(kind, colour, look)).convert("RGBa")
+
+
+def _pixels(kind: str, colour: str | None, look: int) -> np.ndarray:
     check_colour(kind, colour)
-    entry = catalogue_kind(kind)
-    if word is not None and kind != "sign":
-        raise InvalidRequest(f"a {kind} carries no word; only a sign does")
-    if entry.source == "emoji":
-        pixels = assets.sprite(kind, look % len(entry.looks))
-        return Image.fromarray(recolour(pixels, colour, BODIES.get(kind, (Body(),))) if colour else pixels)
-    rgb = COLOURS[colour or OWN_COLOUR.get(kind, "grey")]
-    size = round(DRAWN_HEIGHT * own_aspect(kind)), DRAWN_HEIGHT
-    if entry.source == "prop":
-        return Image.fromarray(prop(kind, rgb, *size, word=word))
-    return Image.fromarray((solid if entry.source == "solid" else shape)(kind, rgb, *size))
+    source = catalogue_kind(kind).source
+    if source == "emoji":
+        return recolour(_study(kind, look), colour) if colour else assets.sprite(kind, look)
+    draw = {"solid": solid, "shape": shape, "prop": prop}[source]
+    return draw(
+        kind,
+        COLOURS[colour or OWN_COLOUR.get(kind, "grey")],
+        round(DRAWN_HEIGHT * own_aspect(kind)),
+        DRAWN_HEIGHT,
+    )
 
 
-@lru_cache(maxsize=4096)
 def scaled(drawing: Drawing, width: int, height: int) -> Image.Image:
-    """A drawing at exactly (width, height) pixels; Pillow weights by alpha, so that edges stay clean."""
-    return master(drawing).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
+    """A drawing at exactly (width, height) pixels, RGBA; scaled as RGBa, so that no edge takes colour from nowhere."""
+    large = master(drawing)
+    method = Image.Resampling.HAMMING if height < large.height else Image.Resampling.BICUBIC
+    return large.resize((width, height), method).convert("RGBA")
 
 
 def margin(side: int) -> int:
-    """How many pixels a halo reaches beyond a drawing in a picture of this side."""
+    """How many pixels a rim reaches beyond a drawing in a picture of this side."""
     return max(1, round(side / 42))
 
 
-@lru_cache(maxsize=4096)
-def haloed(drawing: Drawing, width: int, height: int, halo: Halo, reach: int) -> Image.Image:
-    """A scaled drawing with a soft rim, ``reach`` pixels wider on each side, that sets it off from what is behind."""
-    small = scaled(drawing, width, height)
-    padded = Image.new("RGBA", (width + 2 * reach, height + 2 * reach))
-    padded.paste(small, (reach, reach))
-    rim = Image.new("L", padded.size)
-    rim.paste(small.getchannel("A"), (reach, reach))
-    rim = rim.filter(ImageFilter.BoxBlur(reach * 0.5)).point(_RIM)
-    backdrop = Image.new("RGBA", padded.size, (18, 18, 28) if halo == "dark" else (235, 238, 255))
-    backdrop.putalpha(rim)
-    return Image.alpha_composite(backdrop, padded)
-
-
 _RIM = [round(min(1.0, v / 255 * 1.5) * 118) for v in range(256)]
+
+
+@lru_cache(maxsize=2048)
+def rimmed(drawing: Drawing, width: int, height: int, reach: int) -> tuple[Image.Image, Image.Image]:
+    """A scaled drawing and the coverage (mode L, ``reach`` pixels wider on each side) of a soft rim that sets it off."""
+    small = scaled(drawing, width, height)
+    rim = Image.new("L", (width + 2 * reach, height + 2 * reach))
+    rim.paste(small.getchannel("A"), (reach, reach))
+    return small, rim.filter(ImageFilter.BoxBlur(reach * 0.5)).point(_RIM)
