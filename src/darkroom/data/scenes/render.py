@@ -14,10 +14,10 @@ from .grounds import DARK, GROUNDS, ground
 from .lights import LIGHTS, light_ground, light_scene
 from .props import check_word
 from .sprites import Drawing, margin, rimmed, scaled
-from .styles import STYLES, style
+from .styles import STYLES, prepare, style
 
 SMALLEST, LARGEST = 16, 2048
-RIM_COLOUR = {True: (235, 238, 255), False: (18, 18, 28)}  # on dark grounds and on others
+RIM_ON_LIGHT, RIM_ON_DARK, RIM_IN_NEON = (18, 18, 28), (235, 238, 255), (112, 116, 142)
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def render(scene: Scene, side: int = 128) -> np.ndarray:
     """The picture, uint8 (side, side, 3): a pure function of the scene and the size."""
     check(scene, side)
     rng = np.random.Generator(np.random.Philox(key=scene.noise_seed))
-    canvas = light_ground(scene.light, ground(scene.ground, side, rng))
-    rim_colour, reach = RIM_COLOUR[scene.ground in DARK], margin(side)
+    canvas = prepare(scene.style, light_ground(scene.light, ground(scene.ground, side, rng)))
+    rim_colour, reach = _rim_colour(scene), margin(side)
     for i in _far_to_near(scene):
         for part in _parts_of(scene, i):
             x, y, w, h = _pixels(part.box, side)
@@ -120,6 +120,12 @@ def render(scene: Scene, side: int = 128) -> np.ndarray:
             canvas.paste(rim_colour, (x - reach, y - reach, x + w + reach, y + h + reach), rim)
             canvas.paste(sprite, (x, y), sprite)
     return style(scene.style, light_scene(scene.light, canvas, rng), rng)
+
+
+def _rim_colour(scene: Scene) -> tuple[int, int, int]:
+    if scene.style == "neon":
+        return RIM_IN_NEON
+    return RIM_ON_DARK if scene.ground in DARK else RIM_ON_LIGHT
 
 
 def annotate(scene: Scene, side: int = 128) -> Annotation:

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from .noise import fractal
 
 Field = np.ndarray
+PAPER_WHITE = np.array([252, 250, 243], np.float32)
+NEON_DUSK = (84, 84, 98)
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 SHEETS = 8  # of paper, of which each picture uses one
 
@@ -25,7 +27,7 @@ def _paper(number: int, side: int) -> Field:
 def _wobble(number: int, side: int) -> Field:
     """For each pixel the flat index of the one to take instead, a short way off: (H * W,)."""
     rng = np.random.Generator(np.random.Philox(key=[92, number]))
-    reach = side * 0.045
+    reach = side * 0.034
     y, x = np.mgrid[:side, :side]
     down = (fractal(rng, side, side, (9, 9), 2) - 0.5) * reach
     across = (fractal(rng, side, side, (9, 9), 2) - 0.5) * reach
@@ -58,53 +60,62 @@ def _watercolour(canvas: Image.Image, number: int) -> Field:
     wash = _blurred(Image.fromarray(pixels), side / 128)
     soft = np.asarray(wash, np.float32)
     pooled = soft - np.asarray(_blurred(wash, side / 42), np.float32)  # pigment gathers at a wash's edge
-    thin = 255 - (255 - soft) * 0.88 + np.minimum(pooled, 0) * 0.5
+    thin = 255 - (255 - soft) * 0.88 + np.minimum(pooled, 0) * 0.9
     return thin * (1 + 0.2 * _paper(number, side))
 
 
 PIXEL_ROWS = 48  # blocks a side
-PIXEL_LEVELS = 7  # a channel
+PIXEL_STEP = 255 / 9  # between levels of lightness
 
 
 def _pixel_art(canvas: Image.Image, number: int) -> Field:
     side = canvas.width
     small = np.asarray(canvas.resize((PIXEL_ROWS, PIXEL_ROWS), Image.Resampling.BOX), np.float32)
-    grey = small @ GREY
-    vivid = grey[..., None] + (small - grey[..., None]) * 1.15
-    step = 255 / (PIXEL_LEVELS - 1)
-    blocks = np.clip(np.round(vivid / step) * step, 0, 255).astype(np.uint8)
+    grey = (small @ GREY)[..., None]
+    vivid = np.round(grey / PIXEL_STEP) * PIXEL_STEP + (small - grey) * 1.15
+    blocks = np.clip(vivid, 0, 255).astype(np.uint8)
     return np.asarray(Image.fromarray(blocks).resize((side, side), Image.Resampling.NEAREST))
+
+
+def _near_and_round(canvas: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Each pixel's close and its wider surroundings: their difference is an edge, on its dark or its bright side."""
+    reach = max(1.0, canvas.width / 128)
+    return _blurred(canvas, reach * 0.3), _blurred(canvas, reach * 2)
 
 
 def _pencil(canvas: Image.Image, number: int) -> Field:
     side = canvas.width
+    near, wider = _near_and_round(canvas.convert("L"))
+    line = np.asarray(ImageChops.subtract(wider, near), np.float32)
     pixels = np.asarray(canvas, np.float32)
     grey = pixels @ GREY
-    outline = _edges(canvas.convert("L"), side)
-    shade = np.clip((190 - grey) / 190, 0, 1) * _hatching(number, side)
-    tinted = grey[..., None] + (pixels - grey[..., None]) * 0.75  # a colour pencil: red stays red
-    paper = 0.45 * tinted + 0.55 * np.array([250, 248, 240], np.float32)
-    drawn = paper * (1 - 0.5 * shade)[..., None] - 1.5 * outline[..., None]
+    shade = np.clip((205 - grey) / 205, 0, 1) * _hatching(number, side)
+    faint = (
+        PAPER_WHITE + ((grey * 0.65 + 75)[..., None] + (pixels - grey[..., None]) * 0.85 - PAPER_WHITE) * 0.7
+    )
+    drawn = (
+        faint * (1 - 0.55 * shade - np.minimum(line / 40, 0.75))[..., None]
+    )  # a colour pencil: red stays red
     return drawn * (1 + 0.1 * _paper(number, side))
 
 
-def _edges(grey: Image.Image, side: int) -> Field:
-    """How much darker or lighter each pixel is than its surroundings, float32 (H, W)."""
-    reach = max(1.0, side / 128)
-    near = np.asarray(grey.filter(ImageFilter.BoxBlur(reach * 0.5)), np.float32)
-    return np.abs(near - np.asarray(grey.filter(ImageFilter.BoxBlur(reach * 2)), np.float32))
-
-
 def _neon(canvas: Image.Image, number: int) -> Field:
-    side = canvas.width
     pixels = np.asarray(canvas, np.float32)
-    strength = np.maximum.reduce([_edges(band, side) for band in canvas.split()])[..., None]
-    brightest = np.maximum(pixels.max(-1, keepdims=True), 40)
+    red, green, blue = ImageChops.subtract(*_near_and_round(canvas)).split()
+    strength = np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue), np.float32)
     grey = (pixels @ GREY)[..., None]
-    hue = np.clip(grey + (pixels - grey) * 1.6, 0, 255) * (255 / brightest)
-    lines = np.clip(hue * np.minimum(strength / 26, 1), 0, 255)
-    glow = np.asarray(_blurred(Image.fromarray(lines.astype(np.uint8)), side / 40), np.float32)
-    return 0.3 * pixels * (pixels / 255) ** 0.5 + lines * 0.9 + 1.3 * glow
+    vivid = np.clip(grey + (pixels - grey) * 1.7, 0, 255)
+    bright = vivid * (245 / np.maximum(vivid.max(-1, keepdims=True), 60))
+    lines = bright * np.minimum(strength / 34, 1)[..., None]
+    glow = np.asarray(_blurred(Image.fromarray(lines.astype(np.uint8)), canvas.width / 48), np.float32)
+    return 0.5 * vivid + 0.7 * lines + 0.7 * glow
+
+
+def prepare(name: str, canvas: Image.Image) -> Image.Image:
+    """The ground as a style wants it before things stand on it: neon shines in the dark."""
+    if name == "neon":
+        return ImageChops.multiply(canvas, Image.new("RGB", canvas.size, NEON_DUSK))
+    return canvas
 
 
 _DRAWERS: dict[str, Callable[[Image.Image, int], Field]] = {
