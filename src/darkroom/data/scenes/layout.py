@@ -6,7 +6,7 @@ Centres sit on multiples of the world's ``snap`` (0 means anywhere).
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -74,7 +74,7 @@ def chain(lengths: Sequence[float], snap: float, gap: float = GAP, even: bool = 
     steps = [up((a + b) / 2 + gap, snap) for a, b in pairwise(lengths)]
     if even and steps:
         steps = [max(steps)] * len(steps)
-    return [0.0, *np.cumsum(steps).tolist()]
+    return list(accumulate(steps, initial=0.0))
 
 
 def room(centres: Sequence[float], lengths: Sequence[float], snap: float) -> tuple[float, float]:

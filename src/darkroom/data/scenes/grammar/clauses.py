@@ -1,6 +1,6 @@
 """What a scene shows, as one noun phrase or as a few sentences, before the setting is told."""
 
-from ..graph import Scene
+from ..graph import RelationKind, Scene
 from .crowds import crowd
 from .groups import grouped, links, plain_side
 from .inflect import listed, number, with_article
@@ -49,7 +49,7 @@ def content(scene: Scene, voice: Voice) -> list[Line]:
     return alone(nouns[0], scene.arrangement, voice) if len(nouns) == 1 else together(nouns, voice)
 
 
-def _linked(nouns: list[Noun], kinds: list, voice: Voice) -> list[Line]:
+def _linked(nouns: list[Noun], kinds: list[RelationKind], voice: Voice) -> list[Line]:
     return related(nouns[0], kinds[0], nouns[1], voice) if len(nouns) == 2 else chained(nouns, kinds, voice)
 
 
@@ -69,7 +69,7 @@ def alone(noun: Noun, arrangement: str | None, voice: Voice) -> list[Line]:
             Line(noun.many, True, True),
             Line(f"there are {voice.pick(('', 'exactly ')) + number(noun.group.count)} of them"),
         ]
-    if noun.group.colour and voice.varies(0.08):
+    if noun.group.colour and not noun.adorned and voice.varies(0.08):
         return [bare(noun.uncoloured()), _its_colour(noun, voice)]
     return [bare(noun.indefinite())]
 
@@ -107,10 +107,13 @@ def together(nouns: list[Noun], voice: Voice) -> list[Line]:
     """Groups whose relation is left open: "a cat, a dog and a red apple"."""
     if voice.varies(0.4):
         nouns = nouns[::-1]
+    nouns = sorted(
+        nouns, key=lambda noun: noun.adorned
+    )  # or "a cat wearing sunglasses and a rose" wears both
     if voice.terse:
         return [Line(", ".join(noun.indefinite().text for noun in nouns), True, nouns[0].plural)]
-    of_one_colour = all(noun.group.colour for noun in nouns)
-    if of_one_colour and len({noun.one for noun in nouns}) == len(nouns) and voice.varies(0.15):
+    plain = all(noun.group.colour and not noun.adorned for noun in nouns)
+    if plain and len({noun.one for noun in nouns}) == len(nouns) and voice.varies(0.15):
         return _colours_later(nouns, voice)
     phrases = [noun.indefinite() for noun in nouns]
     if voice.varies(0.1):
@@ -118,9 +121,15 @@ def together(nouns: list[Noun], voice: Voice) -> list[Line]:
     return [listing(phrases, voice)]
 
 
+def series(phrases: list[Phrase], serial: bool = False) -> str:
+    """Phrases as a list; an inner one that asks for a comma after it gets one."""
+    commas = (serial and len(phrases) > 2) or any(phrase.comma for phrase in phrases[:-1])
+    return listed([phrase.text for phrase in phrases], commas)
+
+
 def listing(phrases: list[Phrase], voice: Voice) -> Line:
     """Things one after the other, as one bare line."""
-    text = listed([phrase.text for phrase in phrases], serial=voice.serial)
+    text = series(phrases, voice.serial)
     numbers = {2: "two", 3: "three"}
     singles = not any(phrase.plural for phrase in phrases)
     if singles and len(phrases) in numbers and voice.varies(0.06):
@@ -139,4 +148,5 @@ def _colours_later(nouns: list[Noun], voice: Voice) -> list[Line]:
     """ "an apple and a car. The apple is red and the car is green"."""
     names = [(noun.definite(), voice.colour(str(noun.group.colour))) for noun in nouns]
     parts = [f"{name.text} {name.verb} {colour}" for name, colour in names]
-    return [listing([noun.uncoloured() for noun in nouns], voice), Line(listed(parts, voice.serial))]
+    commas = voice.serial and len(parts) > 2
+    return [listing([noun.uncoloured() for noun in nouns], voice), Line(listed(parts, commas))]

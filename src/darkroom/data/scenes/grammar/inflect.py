@@ -7,7 +7,18 @@ NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six")
 # Words whose first letter misleads about a or an.
 SOUNDS_LIKE_CONSONANT = ("uni", "use", "uku", "ufo", "eu", "ewe", "one", "once")
 SOUNDS_LIKE_VOWEL = ("hour", "honest", "heir", "8", "11", "18")
-IRREGULAR = {"child": "children", "leaf": "leaves", "loaf": "loaves", "knife": "knives", "shelf": "shelves"}
+IRREGULAR = {
+    "leaf": "leaves",
+    "loaf": "loaves",
+    "knife": "knives",
+    "shelf": "shelves",
+    "scarf": "scarves",
+    "wolf": "wolves",
+    "mouse": "mice",
+    "person": "people",
+    "potato": "potatoes",
+    "tomato": "tomatoes",
+}
 SAME = ("sheep", "fish", "deer", "squid", "shrimp", "dice", "aircraft")
 
 
@@ -50,10 +61,10 @@ def number(n: int, digits: bool = False) -> str:
 
 
 def listed(items: Sequence[str], serial: bool = False) -> str:
-    """a; a and b; a, b and c (or a, b, and c)."""
+    """a; a and b; a, b and c; with ``serial`` a comma before the and."""
     if len(items) < 2:
         return "".join(items)
-    comma = "," if serial and len(items) > 2 else ""
+    comma = "," if serial else ""
     return f"{', '.join(items[:-1])}{comma} and {items[-1]}"
 
 

@@ -74,7 +74,7 @@ def _two_steps(a: Noun, kind: RelationKind, b: Noun, voice: Voice) -> list[Line]
     first, second = a.indefinite(), b.indefinite()
     alike = a.group.kind == b.group.kind
     subject, object_ = a.definite(colour=alike), b.definite(colour=alike)
-    joint = Line(f"{first.text} and {second.text}", True, first.plural, second.comma)
+    joint = Line(first.then(f"and {second.text}").text, True, first.plural, second.comma)
     if kind != "on top of" and voice.varies(0.3):
         return [joint, Line(f"{object_.text} {object_.verb} {inverse(kind, voice)} {subject.text}")]
     return [joint, Line(f"{subject.text} {subject.verb} {preposition(kind, voice)} {object_.text}")]

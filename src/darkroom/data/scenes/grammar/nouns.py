@@ -78,7 +78,7 @@ class Noun:
 
     @property
     def adorned(self) -> bool:
-        """Whether it wears, holds or says something, so that what follows could be taken for a part of that."""
+        """Whether it wears, holds or says something, which what follows could be taken for a part of."""
         thing = self.group.things[0]
         return bool(thing.worn or thing.held or thing.word)
 
@@ -146,13 +146,9 @@ class Noun:
         return Phrase(f"{counted} {self._many(adjective)}", plural=True)
 
     def _emphatic(self, counted: str, many: str) -> str:
-        exactly, just, total = (
-            f"exactly {counted} {many}",
-            f"just {counted} {many}",
-            f"{counted} {many} in total",
-        )
+        exactly, total = f"exactly {counted} {many}", f"a total of {counted} {many}"
         return self.voice.pick(
-            (exactly, exactly, exactly, exactly, just, total, f"a total of {counted} {many}")
+            (*[exactly] * 6, total, f"{counted} {many} in total", f"just {counted} {many}")
         )
 
     def _unlike(self) -> Phrase:

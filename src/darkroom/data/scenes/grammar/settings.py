@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..catalogue import COLOURS
 from ..graph import Scene
+from .inflect import with_article
 from .voice import Voice
 
 # Ordered from plain to fancy.
@@ -39,11 +40,11 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "wooden floor": ("a wooden floor", "wooden boards"),
 }
 PLAIN = (
-    "on a {c} background",
+    "on {a} background",
     "on a plain {c} background",
-    "against a {c} background",
-    "with a {c} background",
-    "on {c}",
+    "against {a} background",
+    "with {a} background",
+    "on plain {c}",
 )
 WEATHER = {
     "rain": (
@@ -107,7 +108,8 @@ def told(scene: Scene, voice: Voice) -> Told:
 def where(ground: str, voice: Voice) -> str:
     """ "on a beach", "on a blue background"."""
     if ground in COLOURS:
-        return voice.pick(PLAIN).format(c=_coloured(ground, voice))
+        colour = _coloured(ground, voice)
+        return voice.pick(PLAIN).format(a=with_article(colour), c=colour)
     return voice.pick(WHERE[ground])
 
 

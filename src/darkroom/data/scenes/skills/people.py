@@ -1,6 +1,6 @@
 """Skills about who wears and who holds what."""
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -104,6 +104,6 @@ def _gathering(
     """People in rows, all of one height."""
     long_side = world.size(rng, *span)
     sizes = [size_of(k, long_side, held=h) for k, h in zip(people, goods, strict=True)]
-    ends = np.cumsum((0, *rows)).tolist()
+    ends = accumulate(rows, initial=0)
     grid = [sizes[a:b] for a, b in pairwise(ends)]
     return flat(tracks(rng, grid, 1, world.snap, even=True))
