@@ -32,7 +32,7 @@ test: .venv/ready-to-test
 	@touch $@
 
 .venv/ready-to-test: $(SETUP) | python
-	@$(PYTHON) tools/environment.py .venv dev train
+	@$(PYTHON) tools/environment.py .venv dev
 	@touch $@ .venv/ready
 
 python:
