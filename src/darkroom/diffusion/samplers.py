@@ -42,6 +42,10 @@ class Sampler:
         """``x`` (B, ...); options are those of the method."""
         return self.method(x, grid, noise, **options)
 
+    def questions(self, grid: Grid) -> int:
+        """How often it asks along ``grid``: methods of several calls make do with one in the last step."""
+        return self.calls * len(grid) - (self.calls - 1)
+
 
 SAMPLERS: dict[str, Sampler] = {}
 

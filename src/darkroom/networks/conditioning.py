@@ -21,7 +21,9 @@ class Conditioning:
     pooled: Tensor | None = None
     concat: Tensor | None = None
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Conditioning":
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "Conditioning":
         """Move every part; the boolean mask keeps its dtype."""
         moved = {
             name: part.to(device=device, dtype=dtype if part.is_floating_point() else None)
@@ -61,5 +63,9 @@ class Conditioning:
         if self.tokens is None or self.tokens.shape[1] == length:
             return self
         missing = length - self.tokens.shape[1]
-        mask = self.mask if self.mask is not None else self.tokens.new_ones(self.tokens.shape[:2], dtype=torch.bool)
+        mask = (
+            self.mask
+            if self.mask is not None
+            else self.tokens.new_ones(self.tokens.shape[:2], dtype=torch.bool)
+        )
         return replace(self, tokens=pad(self.tokens, (0, 0, 0, missing)), mask=pad(mask, (0, missing)))

@@ -1,0 +1,151 @@
+"""The starter: our own small text-to-image model, trained on the procedural world, shipped in the package."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from darkroom.diffusion.levels import Flow
+from darkroom.diffusion.prediction import predict_x0
+from darkroom.diffusion.process import Process
+from darkroom.families.family import Family, Header
+from darkroom.networks.autoencoder import Autoencoder, AutoencoderConfig
+from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.dit import DiT, DiTConfig
+from darkroom.networks.text_encoder import TextEncoder, TextEncoderConfig
+from darkroom.text.tokenizer import Tokenizer
+
+FORMAT = "darkroom.starter.1"
+DEFAULTS: dict[str, Any] = {"steps": 16, "cfg_scale": 3.0, "sampler": "dpmpp_2m", "scheduler": "trailing"}
+SHIPPED = Path(__file__).parent / "assets" / "starter.safetensors"
+
+
+@dataclass(frozen=True)
+class StarterConfig:
+    """Everything that a file must tell to build the modules again; ``vocabulary`` is the tokenizer's."""
+
+    text: TextEncoderConfig
+    network: DiTConfig
+    autoencoder: AutoencoderConfig
+    vocabulary: tuple[str, ...]
+    side: int = 128
+    about: dict[str, str] = field(default_factory=dict)
+
+
+class Painter(nn.Module):
+    """What is trained together: the text encoder and the diffusion transformer."""
+
+    def __init__(self, text: TextEncoderConfig, network: DiTConfig) -> None:
+        super().__init__()
+        self.text = TextEncoder(text)
+        self.network = DiT(network)
+
+    def forward(self, words: Tensor, letters: Tensor, x: Tensor, time: Tensor) -> Tensor:
+        """Tokenized prompts, noisy latents and times to the prediction of x0, for training."""
+        return self.network(x, time, self.text(words, letters))
+
+
+class Starter:
+    """A :class:`~darkroom.families.family.Model`: rectified flow with a network that predicts x0."""
+
+    name = "starter"
+    process = Process(Flow(), predict_x0)
+
+    def __init__(self, config: StarterConfig, painter: Painter, autoencoder: Autoencoder) -> None:
+        self.config = config
+        self.tokenizer = Tokenizer(config.vocabulary, config.text.slots)
+        self.painter = painter.eval().requires_grad_(False)
+        self.autoencoder = autoencoder.eval().requires_grad_(False)
+        self.network = painter.network
+        self.defaults = DEFAULTS | {"width": config.side, "height": config.side}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights live."""
+        return self.network.embed.weight.device
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        tokens = self.tokenizer.encode(prompts)
+        words, letters = (torch.from_numpy(part).to(self.device) for part in (tokens.words, tokens.letters))
+        with torch.inference_mode():
+            return self.painter.text(words, letters)
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        cell = self.config.autoencoder.downscale
+        if width % cell or height % cell:
+            raise ValueError(
+                f"the starter draws pictures whose sides are multiples of {cell}, not {width}x{height}"
+            )
+        return self.config.autoencoder.channels, height // cell, width // cell
+
+    def encode_pictures(self, pictures: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self.autoencoder.encode(pictures.to(self.device))
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self.autoencoder.decode(latents)
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file: weights in half precision, the configuration in its metadata."""
+        state = {f"painter.{k}": v for k, v in self.painter.state_dict().items()}
+        state |= {f"autoencoder.{k}": v for k, v in self.autoencoder.state_dict().items()}
+        half = {
+            k: v.to(torch.float16 if v.is_floating_point() else v.dtype).contiguous()
+            for k, v in state.items()
+        }
+        save_file(half, path, {"format": FORMAT, "config": json.dumps(asdict(self.config), sort_keys=True)})
+
+
+def config_from_json(text: str) -> StarterConfig:
+    """The inverse of what :meth:`Starter.save` writes."""
+    raw = json.loads(text)
+    shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["autoencoder"].items()}
+    return StarterConfig(
+        text=TextEncoderConfig(**raw["text"]),
+        network=DiTConfig(**raw["network"]),
+        autoencoder=AutoencoderConfig(**shape),
+        vocabulary=tuple(raw["vocabulary"]),
+        side=raw["side"],
+        about=raw["about"],
+    )
+
+
+def load(path: Path = SHIPPED) -> Starter:
+    """Read a starter file into single precision.
+
+    Raises ValueError when the file is of another format or a tensor is missing, unknown or of another shape.
+    """
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise ValueError(
+                f"{path}: not a starter file (format {metadata.get('format')!r}, expected {FORMAT!r})"
+            )
+        config = config_from_json(metadata["config"])
+        names = file.keys()
+        tensors = {name: file.get_tensor(name) for name in names}
+    with torch.device("meta"):
+        parts = nn.ModuleDict(
+            {"painter": Painter(config.text, config.network), "autoencoder": Autoencoder(config.autoencoder)}
+        )
+    full = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    try:
+        parts.load_state_dict(full, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return Starter(config, parts["painter"], parts["autoencoder"])  # type: ignore[arg-type]
+
+
+def detect(header: Header) -> bool:
+    """A starter file says so in its metadata."""
+    return header.metadata.get("format") == FORMAT
+
+
+FAMILY = Family("starter", detect, load)

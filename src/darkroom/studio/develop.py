@@ -1,0 +1,153 @@
+"""From a request to pictures: the way through model, guide, sampler and engine."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from darkroom import __version__
+from darkroom.diffusion.grids import GRIDS, Grid
+from darkroom.diffusion.guidance import cfg
+from darkroom.diffusion.noise import Philox
+from darkroom.diffusion.samplers import SAMPLERS, Sampler
+from darkroom.errors import InvalidRequest, UnknownName
+from darkroom.families.family import Model
+from darkroom.studio.engine import Engine, Job
+from darkroom.studio.files import sha256
+from darkroom.studio.models import load_model
+from darkroom.studio.pictures import read_to_fit
+from darkroom.studio.request import Progress, Record, Request, Result
+
+
+@dataclass
+class Clock:
+    """Seconds spent in each named part."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, part: str) -> Iterator[None]:
+        """Add the time of the block to ``part``."""
+        start = perf_counter()
+        yield
+        self.seconds[part] = self.seconds.get(part, 0.0) + perf_counter() - start
+
+
+def develop(request: Request, progress: Callable[[Progress], None] | None = None) -> Result:
+    """Make the pictures of one request.
+
+    ``progress`` hears of each step that all of its pictures have done; it may raise to cancel.
+    Raises DarkroomError for what cannot be had.
+    """
+    (result,) = develop_many([request], progress)
+    return result
+
+
+def develop_many(
+    requests: Sequence[Request], progress: Callable[[Progress], None] | None = None
+) -> list[Result]:
+    """Make the pictures of many requests together, whatever their prompts, seeds, samplers and steps."""
+    clock = Clock()
+    with clock.time("load"):
+        loaded = [load_model(request.model) for request in requests]
+    with clock.time("encode"):
+        filled = [fill(r, one.model) for r, one in zip(requests, loaded, strict=True)]
+        jobs = [jobs_of(r, one.model) for r, one in zip(filled, loaded, strict=True)]
+    with clock.time("sample"):
+        run([job for some in jobs for job in some], loaded[0].model, progress)
+    results = []
+    for request, one, some in zip(filled, loaded, jobs, strict=True):
+        with clock.time("decode"):
+            images = pixels(one.model, torch.cat([result_of(job) for job in some]))
+        results.append(Result(images, record(request, one.digest), dict(clock.seconds)))
+    return results
+
+
+def fill(request: Request, model: Model) -> Request:
+    """The request with the model's defaults; raises InvalidRequest when the size does not fit the model."""
+    filled = request.filled(**model.defaults)
+    try:
+        model.latent_shape(filled.width or 0, filled.height or 0)
+    except ValueError as error:
+        raise InvalidRequest(f"{error}.") from None
+    return filled
+
+
+def jobs_of(request: Request, model: Model) -> list[Job]:
+    """One job a picture of a filled request."""
+    assert request.cfg_scale is not None
+    told, shunned = (model.encode_prompts([text]) for text in (request.prompt, request.negative))
+    guide = cfg(told, shunned, request.cfg_scale)
+    shape = model.latent_shape(request.width or 0, request.height or 0)
+    sampler, grid, given = sampler_of(request), grid_of(request, model), start_of(request, model)
+    jobs = []
+    for i in range(request.count):
+        noise = Philox.run(request.seed + i, 1, shape)
+        x = model.process.corrupt(given, noise(0), grid.start)
+        jobs.append(
+            Job(sampler(x, grid, noise), guide, model.process, model.network, sampler.questions(grid))
+        )
+    return jobs
+
+
+def sampler_of(request: Request) -> Sampler:
+    """The sampler of a filled request; raises UnknownName."""
+    if request.sampler not in SAMPLERS:
+        raise UnknownName("sampler", request.sampler or "", SAMPLERS)
+    return SAMPLERS[request.sampler]
+
+
+def grid_of(request: Request, model: Model) -> Grid:
+    """The levels to visit; only the last ``strength`` of them when there is a picture to start from."""
+    if request.scheduler not in GRIDS:
+        raise UnknownName("scheduler", request.scheduler or "", GRIDS)
+    assert request.steps is not None
+    grid = GRIDS[request.scheduler](model.process.schedule, request.steps)
+    return grid if request.init_image is None else grid.cut(request.strength)
+
+
+def start_of(request: Request, model: Model) -> Tensor:
+    """The latent of the picture to start from, (1, C, H, W); zero where there is none."""
+    if request.init_image is None:
+        return torch.zeros(1, *model.latent_shape(request.width or 0, request.height or 0))
+    picture = read_to_fit(request.init_image, request.width or 0, request.height or 0)
+    return model.encode_pictures(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1)
+
+
+def run(jobs: Sequence[Job], model: Model, progress: Callable[[Progress], None] | None) -> None:
+    """Run the jobs to their end, telling of each estimate."""
+    engine, latest = Engine(), dict[int, Tensor]()
+    for job in jobs:
+        job.on_step = lambda job, x0: latest.__setitem__(id(job), x0)
+        engine.submit(job)
+    total = max(job.questions for job in jobs)
+    while engine.jobs:
+        engine.step()
+        if progress is not None:
+            done = max(job.answered for job in jobs)
+            progress(Progress(done, total, lambda: list(pixels(model, torch.cat([*latest.values()])))))
+
+
+def result_of(job: Job) -> Tensor:
+    """The final signal of a job that is done."""
+    assert job.result is not None
+    return job.result
+
+
+def pixels(model: Model, latents: Tensor) -> tuple[np.ndarray, ...]:
+    """Latents decoded one by one, so that a picture does not depend on its batch: uint8 (H, W, 3) each."""
+    pictures = torch.cat([model.decode_latents(latent[None]) for latent in latents])
+    values = ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return tuple(values.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def record(request: Request, digest: str) -> Record:
+    """What made the pictures of a filled request."""
+    start = None if request.init_image is None else sha256(request.init_image)
+    return Record(
+        request=request, model_hash=digest, version=__version__, torch=torch.__version__, init_hash=start
+    )

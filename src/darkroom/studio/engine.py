@@ -1,0 +1,126 @@
+"""The engine: keeps every live picture's sampler, and answers what they all ask in one forward pass.
+
+A picture is a job of one row: a sampler (a generator that asks for x0) inside a guide (a generator that turns
+that question into questions for the network). Rows of one forward may stand at different levels and belong to
+different jobs, samplers, guides and step counts; none of them knows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from darkroom.diffusion.guidance import Guide, Guiding, Query
+from darkroom.diffusion.levels import Level
+from darkroom.diffusion.process import Process
+from darkroom.diffusion.samplers import Sampling
+from darkroom.networks.conditioning import Conditioning
+
+MAX_ROWS = 64
+"""Rows of one forward: beyond this a larger batch is no faster, and memory grows."""
+
+
+@dataclass
+class Job:
+    """One picture under way.
+
+    ``questions`` is how often its sampler will ask, ``answered`` how often it has been answered;
+    ``on_step(job, x0)`` hears every estimate of the clean signal.
+    """
+
+    sampling: Sampling
+    guide: Guide
+    process: Process
+    network: nn.Module
+    questions: int
+    on_step: Callable[["Job", Tensor], None] | None = None
+    result: Tensor | None = None
+    answered: int = 0
+    _guiding: Guiding | None = field(default=None, repr=False)
+    queries: tuple[Query, ...] = field(default=(), repr=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether the final signal is there."""
+        return self.result is not None
+
+    def start(self) -> None:
+        """Run the sampler to its first question."""
+        self._advance(lambda: next(self.sampling))
+
+    def answer(self, answers: Sequence[Tensor]) -> None:
+        """Hand the guide the network's answers; the guide may ask again, or answer the sampler."""
+        assert self._guiding is not None
+        try:
+            self.queries = self._guiding.send(answers)
+        except StopIteration as stop:
+            self._step(stop.value)
+
+    def _step(self, x0: Tensor) -> None:
+        self.answered += 1
+        if self.on_step is not None:
+            self.on_step(self, x0)
+        self._advance(lambda: self.sampling.send(x0))
+
+    def _advance(self, move: Callable[[], tuple[Tensor, Level]]) -> None:
+        try:
+            x, level = move()
+        except StopIteration as stop:
+            self.result, self.queries = stop.value, ()
+        else:
+            self._guiding = self.guide(x, level)
+            self.queries = next(self._guiding)
+
+
+class Engine:
+    """Runs jobs together. ``max_rows`` bounds one forward pass."""
+
+    def __init__(self, max_rows: int = MAX_ROWS) -> None:
+        self.max_rows = max_rows
+        self.jobs: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        """A job joins at the next step."""
+        job.start()
+        if not job.done:
+            self.jobs.append(job)
+
+    def run(self) -> None:
+        """Step until every job is done."""
+        while self.jobs:
+            self.step()
+
+    def step(self) -> None:
+        """Answer one round of questions of every live job."""
+        asked = [(job, query) for job in self.jobs for query in job.queries]
+        answers = self._answer(asked)
+        first = 0
+        for job in self.jobs:
+            last = first + len(job.queries)
+            job.answer(answers[first:last])
+            first = last
+        self.jobs = [job for job in self.jobs if not job.done]
+
+    def _answer(self, asked: Sequence[tuple[Job, Query]]) -> list[Tensor]:
+        """The network's x0 for each question, in the order asked; one forward a group that can share it."""
+        groups: dict[object, list[int]] = {}
+        for i, (job, query) in enumerate(asked):
+            key = (id(job.network), job.process, query.x.shape[1:], frozenset(query.cond.parts()))
+            groups.setdefault(key, []).append(i)
+        answers: dict[int, Tensor] = {}
+        for members in groups.values():
+            for chunk in (members[i : i + self.max_rows] for i in range(0, len(members), self.max_rows)):
+                job = asked[chunk[0]][0]
+                x0 = forward(job.process, job.network, [asked[i][1] for i in chunk])
+                answers |= dict(zip(chunk, x0.split([asked[i][1].x.shape[0] for i in chunk]), strict=True))
+        return [answers[i] for i in range(len(asked))]
+
+
+@torch.inference_mode()
+def forward(process: Process, network: nn.Module, queries: Sequence[Query]) -> Tensor:
+    """One forward pass for many questions, row under row: x0 of all."""
+    x = torch.cat([query.x for query in queries])
+    levels = [query.level.expand(query.x.shape[0]) for query in queries]
+    level = Level(*(torch.cat(parts) for parts in zip(*levels, strict=True)))
+    return process.denoise(network, x, level, Conditioning.stack([query.cond for query in queries]))

@@ -1,0 +1,128 @@
+"""The recipe of the starter's text encoder and diffusion transformer."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from darkroom.data.scenes.dataset import SceneDataset
+from darkroom.diffusion.grids import trailing
+from darkroom.diffusion.guidance import Query, cfg, guided
+from darkroom.diffusion.noise import Philox
+from darkroom.diffusion.process import as_velocity
+from darkroom.diffusion.samplers import dpmpp_2m, sample
+from darkroom.families.starter import Painter, Starter, StarterConfig
+from darkroom.networks.autoencoder import Autoencoder
+from darkroom.networks.text_encoder import TextEncoderConfig
+from darkroom.text.tokenizer import Tokenizer
+from darkroom.training.ema import Decay, PowerFunction
+from darkroom.training.optimizer import LearningRate, OptimizerRecipe
+from darkroom.training.pictures import CaptionedPictures, spelt_out, tile, to_signal
+from darkroom.training.presets import Preset, preset
+from darkroom.training.recipe import Batch, Recipe, generator
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SHEET_PROMPTS = (
+    "a red apple",
+    "a cat on a beach",
+    "exactly five apples",
+    "three blue stars",
+    "a red cube on top of a blue sphere",
+    "a green book to the left of a yellow cup",
+    "a dog and a purple umbrella",
+    "a yellow balloon above a house",
+    "three apples, two red and one green, on the left of a book",
+    "a red cube on top of a blue sphere to the left of a green cylinder",
+    "a cat wearing sunglasses on a beach",
+    "a book on top of a table",
+    "three cats in a pyramid formation",
+    "a red umbrella in a crowd of people holding black umbrellas in the rain",
+    "a sign that says OPEN",
+    "a sign that says FISH",
+)
+
+
+def painter(name: str, autoencoder: Autoencoder, *, steps: int | None = None, seed: int = 0) -> Recipe:
+    """The recipe of text encoder and transformer, on the latents of a trained autoencoder.
+
+    Rectified flow; the network predicts x0 under the velocity loss (Li and He 2025, arXiv 2511.13720), at
+    times drawn logit-normally, a little towards noise (Esser et al. 2024, arXiv 2403.03206, section 3.1).
+    """
+    chosen = preset(name)
+    length = steps or chosen.steps
+    dataset = SceneDataset(chosen.world, seed)
+    tokenizer = Tokenizer.train(spelt_out(dataset, chosen.vocabulary_captions))
+    config = starter_config(chosen, tokenizer)
+    frozen = autoencoder.eval().requires_grad_(False).to(chosen.device)
+
+    def loss(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
+        with torch.no_grad():
+            x0 = frozen.encode(to_signal(batch["picture"])).contiguous()
+        draw = generator(seed, step, x0.device)
+        t = torch.sigmoid(0.4 + torch.randn(len(x0), generator=draw, device=x0.device))
+        eps = torch.randn(x0.shape, generator=draw, device=x0.device)
+        words, letters = batch["words"], batch["letters"]
+        level = Starter.process.schedule.at(t)
+        answer = partial(_paint, network, words, letters)
+        return {"loss": Starter.process.loss(answer, x0, eps, level, None, as_velocity).mean()}
+
+    def sheet(network: nn.Module, step: int) -> "Image":
+        return sample_sheet(Starter(config, network, frozen), SHEET_PROMPTS)  # type: ignore[arg-type]
+
+    return Recipe(
+        name="painter",
+        build=lambda: Painter(config.text, config.network),
+        batch=CaptionedPictures(dataset, chosen.side, chosen.batch, chosen.text_length, tokenizer),
+        loss=loss,
+        steps=length,
+        batch_size=chosen.batch,
+        seed=seed,
+        optimizer=OptimizerRecipe(
+            rate=LearningRate(
+                peak=chosen.rate, warmup=min(200, length // 4), decay=length // 4, shape="sqrt"
+            ),
+            betas=(0.9, 0.98),
+        ),
+        ema=(Decay(0.998), PowerFunction(0.10)) if chosen.device == "cuda" else (Decay(0.998),),
+        sheet=sheet,
+        sheet_every=max(250, length // 12),
+        checkpoint_every=500,
+        workers=chosen.workers,
+        device=chosen.device,
+        compile=chosen.compile,
+    )
+
+
+def _paint(network: nn.Module, words: Tensor, letters: Tensor, x: Tensor, time: Tensor, cond: None) -> Tensor:
+    return network(words, letters, x, time)
+
+
+def starter_config(chosen: Preset, tokenizer: Tokenizer) -> StarterConfig:
+    """What a file of this preset's starter tells about itself."""
+    text = TextEncoderConfig(
+        words=tokenizer.word_count,
+        letters=tokenizer.letter_count,
+        slots=tokenizer.slots,
+        width=chosen.network.text_width,
+        depth=chosen.text_depth,
+        heads=chosen.network.text_width // 64,
+    )
+    return StarterConfig(text, chosen.network, chosen.autoencoder, tokenizer.vocabulary, chosen.side)
+
+
+def sample_sheet(model: Starter, prompts: tuple[str, ...], steps: int = 12, scale: float = 3.0) -> "Image":
+    """One picture a prompt, in rows of eight; the seed of a prompt is its place."""
+    shape = model.latent_shape(model.config.side, model.config.side)
+    noise = Philox.run(0, len(prompts), shape, device=model.device)
+    guide = cfg(model.encode_prompts(prompts), model.encode_prompts([""] * len(prompts)), scale)
+
+    def answer(queries: tuple[Query, ...]) -> list[Tensor]:
+        return [model.process.denoise(model.network, q.x, q.level, q.cond) for q in queries]
+
+    with torch.inference_mode():
+        grid = trailing(model.process.schedule, steps)
+        latents = sample(dpmpp_2m(noise(0), grid, noise), guided(guide, answer))
+        return tile(model.decode_latents(latents), columns=8)

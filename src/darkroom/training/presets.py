@@ -1,0 +1,99 @@
+"""The sizes of the starter and of the runs that make it: what a CPU can train, and what a GPU can."""
+
+from dataclasses import dataclass
+
+from darkroom.data.scenes.world import World, full_world, small_world
+from darkroom.errors import UnknownName
+from darkroom.networks.autoencoder import AutoencoderConfig
+from darkroom.networks.dit import DiTConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The sizes of one starter and of the runs that make it."""
+
+    world: World
+    side: int
+    autoencoder: AutoencoderConfig
+    network: DiTConfig
+    text_depth: int
+    text_length: int
+    autoencoder_steps: int
+    autoencoder_batch: int
+    steps: int
+    batch: int
+    rate: float
+    workers: int
+    device: str
+    compile: tuple[str, ...]
+    vocabulary_captions: int = 30_000
+
+
+def preset(name: str) -> Preset:
+    """``cpu``: two cores, two hours, the small world at 128 pixels; ``gpu``: one large GPU, half an hour, the
+    whole world at 256; ``smoke``: seconds, to see that every part turns. Raises UnknownName for another.
+    """
+    presets = {"cpu": _cpu, "gpu": _gpu, "smoke": _smoke}
+    if name not in presets:
+        raise UnknownName("preset", name, presets)
+    return presets[name]()
+
+
+def _cpu() -> Preset:
+    return Preset(
+        world=small_world(),
+        side=128,
+        autoencoder=AutoencoderConfig(),
+        network=DiTConfig(channels=32),
+        text_depth=3,
+        text_length=36,
+        autoencoder_steps=1600,
+        autoencoder_batch=48,
+        steps=3600,
+        batch=48,
+        rate=1e-3,
+        workers=1,
+        device="cpu",
+        compile=("",),
+    )
+
+
+def _gpu() -> Preset:
+    return Preset(
+        world=full_world(),
+        side=256,
+        autoencoder=AutoencoderConfig(
+            widths=(96, 192, 384), encoder_depths=(1, 1, 2), decoder_depths=(2, 3, 3)
+        ),
+        network=DiTConfig(channels=32, width=512, depth=10, heads=8, text_width=384),
+        text_depth=4,
+        text_length=64,
+        autoencoder_steps=12_000,
+        autoencoder_batch=256,
+        steps=12_000,
+        batch=256,
+        rate=1e-3,
+        workers=14,
+        device="cuda",
+        compile=("",),
+    )
+
+
+def _smoke() -> Preset:
+    return Preset(
+        world=small_world(),
+        side=64,
+        autoencoder=AutoencoderConfig(8, (16, 32, 64), (0, 0, 0), (0, 0, 0)),
+        network=DiTConfig(channels=8, width=64, depth=2, heads=2, text_width=64),
+        text_depth=1,
+        text_length=64,
+        autoencoder_steps=8,
+        autoencoder_batch=4,
+        steps=8,
+        batch=8,
+        rate=1e-3,
+        workers=0,
+        device="cpu",
+        compile=(),
+        vocabulary_captions=200,
+    )
