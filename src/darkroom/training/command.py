@@ -12,7 +12,7 @@ from darkroom.training.recipe import Recipe
 RECIPES = {
     "starter": "darkroom.training.starter:starter",
     "autoencoder": "darkroom.training.starter:autoencoder",
-    "examiner": "darkroom.evaluation.examiner:recipe",
+    "examiner": "darkroom.evaluation.recipe:examiner",
 }
 """Where each recipe's function is, which takes a preset's name; imported only when it is asked for."""
 
