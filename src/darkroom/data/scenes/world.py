@@ -11,7 +11,7 @@ from .drawings import ALOFT
 from .words import WORDS
 
 SCENIC = ("beach", "grass", "forest", "snow", "city", "night sky", "space", "wooden floor")
-GROUNDS = (*COLOURS, *SCENIC)
+GROUNDS = ("white", *(colour for colour in COLOURS if colour != "white"), *SCENIC)
 LIGHTS = ("day", "rain", "sunset")
 STYLES = ("flat", "watercolour", "pixel art", "pencil sketch", "neon")
 

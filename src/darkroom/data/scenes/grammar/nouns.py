@@ -27,6 +27,14 @@ UNFIT = frozenset(
         *("merperson", "bug", "moai", "home", "hot beverage"),
     }
 )
+POSSESSIVES = {
+    "man": "his",
+    "boy": "his",
+    "old man": "his",
+    "woman": "her",
+    "girl": "her",
+    "old woman": "her",
+}
 VAGUE = ("several", "some", "a few", "a group of", "a number of", "multiple")
 
 
@@ -147,9 +155,7 @@ class Noun:
 
     def _emphatic(self, counted: str, many: str) -> str:
         exactly, total = f"exactly {counted} {many}", f"a total of {counted} {many}"
-        return self.voice.pick(
-            (*[exactly] * 6, total, f"{counted} {many} in total", f"just {counted} {many}")
-        )
+        return self.voice.pick((*[exactly] * 6, total, f"just {counted} {many}"))
 
     def _unlike(self) -> Phrase:
         """Several of one kind in different colours."""
@@ -187,8 +193,8 @@ class Noun:
 
     def _wearing(self, worn: tuple[str, ...]) -> str:
         clothes = listed([garment(name, self.voice) for name in worn])
-        who, its = ("who", "their") if self.person else ("that", "its")
-        options = [f"wearing {clothes}"] * 4 + [f"with {clothes} on", f"{who} wears {clothes}"]
+        who, its = "who" if self.person else "that", POSSESSIVES.get(self.group.kind.name, "its")
+        options = [f"wearing {clothes}"] * 4 + [f"{who} wears {clothes}"]
         if any(CATALOGUE[name].pair for name in worn):
             options.append(f"with {clothes}")
         else:

@@ -120,7 +120,13 @@ def where_sentence(ground: str, voice: Voice) -> str:
         return voice.pick(
             (f"the background is {what}", f"the background is plain {what}", f"everything else is {what}")
         )
-    return voice.pick((f"the background is {what}", f"in the background is {what}", f"the setting is {what}"))
+    return voice.pick(
+        (
+            f"the background is {what}",
+            f"in the background is {what}",
+            f"the scene is set {where(ground, voice)}",
+        )
+    )
 
 
 def where_tag(ground: str, voice: Voice) -> str:
