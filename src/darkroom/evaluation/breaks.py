@@ -55,7 +55,9 @@ def _any(rng: np.random.Generator, scene: Scene) -> int:
 def drop(rng: np.random.Generator, world: World, scene: Scene) -> Scene | None:
     """One thing less."""
     gone = _any(rng, scene)
-    return _with(scene, [t for i, t in enumerate(scene.things) if i != gone]) if len(scene.things) > 1 else None
+    return (
+        _with(scene, [t for i, t in enumerate(scene.things) if i != gone]) if len(scene.things) > 1 else None
+    )
 
 
 def add(rng: np.random.Generator, world: World, scene: Scene) -> Scene | None:
@@ -84,7 +86,9 @@ def replace_kind(rng: np.random.Generator, world: World, scene: Scene) -> Scene 
     i = _any(rng, scene)
     thing = scene.things[i]
     kind = some_kind(rng, world.things, but=[t.kind for t in scene.things])
-    colour = (thing.colour or pick(rng, shown_colours(world, scene.ground))) if CATALOGUE[kind].recolour else None
+    colour = (
+        (thing.colour or pick(rng, shown_colours(world, scene.ground))) if CATALOGUE[kind].recolour else None
+    )
     return None if thing.worn or thing.held or thing.word else _changed(scene, i, kind=kind, colour=colour)
 
 

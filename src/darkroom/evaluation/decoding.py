@@ -27,7 +27,9 @@ def peaks(heat: Tensor, faintest: float = FAINTEST) -> tuple[Spots, Tensor]:
     return spots, heat[spots]
 
 
-def decode(config: ExaminerConfig, heat: Tensor, ask: Ask, thresholds: Sequence[float]) -> list[list[Finding]]:
+def decode(
+    config: ExaminerConfig, heat: Tensor, ask: Ask, thresholds: Sequence[float]
+) -> list[list[Finding]]:
     """What stands in each picture: peaks of heat (B, K, H, W) over their kind's threshold, one a thing."""
     spots, scores = peaks(heat, min([FAINTEST, *thresholds]))
     sure = scores > torch.tensor(thresholds, device=heat.device)[spots.kind]

@@ -1,7 +1,8 @@
-"""The examiner: a small network that says what stands where in a picture, in which colour, and what its signs say.
+"""The examiner: a small network that says what stands where in a picture, and in which colour.
 
-A detector of centres in the manner of CenterNet (Zhou et al. 2019, arXiv 1904.07850): one heat map a kind on a grid of
-4 pixel cells. What stands at a peak is asked by kind, so that glasses and the nose that they sit on can share a cell.
+A detector of centres in the manner of CenterNet (Zhou et al. 2019, arXiv 1904.07850): one heat map a kind on a
+grid of cells of 4 pixels. What stands at a peak is asked by kind, so that glasses and the nose under them can share
+a cell.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 from .reader import Reader
 
 SIDE = 128
-CELLS = 32
+CELL, CELLS = 4, 32
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Examiner(nn.Module):
         super().__init__()
         self.config = config
         a, b, c = config.widths
-        self.fine = nn.Sequential(convolution(3, 24, 2), convolution(24, a, 2), Residual(a))
+        self.fine = nn.Sequential(convolution(3 * CELL**2, a), Residual(a))
         self.middle = nn.Sequential(convolution(a, b, 2), Residual(b), Residual(b))
         self.coarse = nn.Sequential(convolution(b, c, 2), Residual(c), Residual(c))
         self.to_middle, self.at_middle = convolution(c, b, size=1), convolution(b, b)
@@ -90,7 +91,8 @@ class Examiner(nn.Module):
 
     def forward(self, images: Tensor) -> Maps:
         """Look at images (B, 3, 128, 128) in [-1, 1]."""
-        fine = self.fine(images.contiguous(memory_format=torch.channels_last))  # (B, a, 32, 32)
+        patches = F.pixel_unshuffle(images, CELL)  # (B, 48, 32, 32)
+        fine = self.fine(patches.contiguous(memory_format=torch.channels_last))  # (B, a, 32, 32)
         middle = self.middle(fine)  # (B, b, 16, 16)
         coarse = self.coarse(middle)  # (B, c, 8, 8)
         middle = self.at_middle(middle + F.interpolate(self.to_middle(coarse), scale_factor=2.0))
@@ -99,7 +101,7 @@ class Examiner(nn.Module):
         return Maps(self.heat(fine), fine, middle, self.ground(around), self.light(around))
 
     def ask(self, maps: Maps, spots: Spots) -> tuple[Tensor, Tensor]:
-        """What of that kind is at each spot: boxes (N, 4) as `targets.Boxes` has them, colour logits (N, colours + 1)."""
+        """What of that kind is at each spot: boxes (N, 4) as in `targets`, colour logits (N, colours + 1)."""
         fine = maps.fine[spots.picture, :, spots.row, spots.column]
         coarse = maps.coarse[spots.picture, :, spots.row // 2, spots.column // 2]
         answer = self.answer(torch.cat([fine, coarse, self.kind(spots.kind)], dim=1))

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from darkroom.data.scenes.graph import Box, Scene
-from darkroom.data.scenes.render import Part, parts
+from darkroom.data.scenes.render import parts
 
 from .own_colours import called
 
@@ -39,9 +39,5 @@ class Findings:
 
 def truth(scene: Scene) -> Findings:
     """What a perfect examiner finds in a scene's picture."""
-    return Findings(tuple(_finding(scene, part) for part in parts(scene)), scene.ground, scene.light)
-
-
-def _finding(scene: Scene, part: Part) -> Finding:
-    word = scene.things[part.owner].word if part.kind == "sign" else None
-    return Finding(part.kind, part.box, called(part.kind, part.colour), word=word)
+    things = tuple(Finding(p.kind, p.box, called(p.kind, p.colour), word=p.word) for p in parts(scene))
+    return Findings(things, scene.ground, scene.light)

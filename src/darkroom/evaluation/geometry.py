@@ -1,7 +1,7 @@
 """When boxes stand in a relation, are worn, are held, or form a figure.
 
-Every rule looks at boxes alone, in fractions of the picture with y downwards, and allows for a box that is off by
-about a tenth of its size.
+Every rule looks at boxes alone, in fractions of the picture with y downwards, and allows for a box that
+is off by about a tenth of its size.
 """
 
 import math
@@ -122,7 +122,7 @@ def pyramid(boxes: Sequence[Box]) -> bool:
 
 
 def circle(boxes: Sequence[Box]) -> bool:
-    """Whether four or more boxes lie about a free middle, nowhere further apart than 1.6 times the even step."""
+    """Whether four or more boxes lie about a free middle, no step over 1.6 times the even one."""
     n = len(boxes)
     x, y = (sum(box.centre[i] for box in boxes) / n for i in (0, 1))
     arms = [(box.centre[0] - x, box.centre[1] - y) for box in boxes]

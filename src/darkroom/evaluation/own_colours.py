@@ -6,8 +6,8 @@ Judged by eye. A kind that is missing has several colours, or none that all woul
 from darkroom.data.scenes.catalogue import CATALOGUE
 
 _BY_COLOUR = {
-    "red": """apple, strawberry, tomato, chilli, teapot, rose, car, racing car, scarf, high heel, backpack, book,
-        balloon, heart, guitar, drum, telephone, alarm clock, crayon, flag""",
+    "red": """apple, strawberry, tomato, chilli, teapot, rose, car, racing car, scarf, high heel, backpack,
+        book, balloon, heart, guitar, drum, telephone, alarm clock, crayon, flag""",
     "orange": "crab, butterfly, maple leaf, sailing boat, tent, fire",
     "yellow": "cat, flower, scooter, lock, pencil, bell, lightning bolt",
     "green": "turtle, snake, lizard, pear, bell pepper, tree, jigsaw piece",
@@ -23,7 +23,7 @@ OWN_COLOURS = {kind.strip(): colour for colour, kinds in _BY_COLOUR.items() for 
 
 
 def called(kind: str, colour: str | None) -> str | None:
-    """The colour that people see in a thing painted ``colour`` (None: as it is drawn); None where it has no one.
+    """The colour that people see in a thing painted ``colour`` (None: as it is drawn), where there is one.
 
     >>> called("apple", None), called("apple", "blue"), called("panda", None)
     ('red', 'blue', None)

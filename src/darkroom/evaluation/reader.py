@@ -1,7 +1,7 @@
 """Reading a sign: its board is cut out, stretched to one size, and spelled from left to right.
 
-Columns of letters and blanks are trained by connectionist temporal classification (Graves et al. 2006), with a view
-too narrow to see whole words, so that letters are read and words are not guessed.
+Columns of letters and blanks are trained by connectionist temporal classification (Graves et al. 2006), with
+a view too narrow to see whole words, so that letters are read and words are not guessed.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,14 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def boards(images: Tensor, picture: Tensor, boxes: Tensor) -> Tensor:
-    """The boards of signs, (N, 3, 32, 96): ``boxes`` (N, 4) are whole signs, left, top, right, bottom in fractions."""
+    """The boards (N, 3, 32, 96) of signs with ``boxes`` (N, 4): left, top, right, bottom in fractions."""
     left, top, right, bottom = boxes.unbind(1)
     bottom = top + BOARD * (bottom - top)
     x = _line(left, right, WIDTH)[:, None, :].expand(-1, HEIGHT, -1)
     y = _line(top, bottom, HEIGHT)[:, :, None].expand(-1, -1, WIDTH)
-    return F.grid_sample(images[picture], torch.stack([x, y], dim=3), padding_mode="border", align_corners=False)
+    return F.grid_sample(
+        images[picture], torch.stack([x, y], dim=3), padding_mode="border", align_corners=False
+    )
 
 
 def _line(low: Tensor, high: Tensor, count: int) -> Tensor:
@@ -51,7 +53,11 @@ class Reader(nn.Module):
 
 
 def _block(
-    inputs: int, outputs: int, size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int] = (1, 1)
+    inputs: int,
+    outputs: int,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int] = (1, 1),
 ) -> list[nn.Module]:
     layer = nn.Conv2d(inputs, outputs, size, stride, padding, bias=False)
     return [layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]

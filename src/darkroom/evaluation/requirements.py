@@ -1,13 +1,12 @@
 """What a picture must show to be right, and whether it does.
 
-The rules are those of GenEval (Ghosh et al. 2023, arXiv 2310.11513) where it has one: things that are named must be
-there, numbers must be exact, colours must sit on the right things, and positions are read from boxes.
+The rules are those of GenEval (Ghosh et al. 2023, arXiv 2310.11513) where it has one: what is named must be there,
+numbers must be exact, colours must sit on the right things, and positions are read from boxes.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from darkroom.data.scenes.catalogue import CATALOGUE
 from darkroom.data.scenes.graph import Box, RelationKind

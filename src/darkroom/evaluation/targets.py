@@ -15,7 +15,7 @@ NARROWEST, WIDEST, SHARE = 0.7, 1.5, 0.1  # of a bump's standard deviation: in c
 
 
 class Things(NamedTuple):
-    """The things of a batch, (N,) each: whole numbers of picture, kind and colour; centre and size in cells."""
+    """The things of a batch, (N,) each: the numbers of picture, kind and colour; centre and size in cells."""
 
     picture: Tensor
     kind: Tensor
@@ -32,7 +32,14 @@ def rows_of(config: ExaminerConfig, pictures: Sequence[Findings]) -> np.ndarray:
     kinds = {name: i for i, name in enumerate(config.kinds)}
     colours = {name: i for i, name in enumerate(config.colours)}
     rows = [
-        (i, kinds[f.kind], colours.get(f.colour or "", len(colours)), *f.box.centre, f.box.width, f.box.height)
+        (
+            i,
+            kinds[f.kind],
+            colours.get(f.colour or "", len(colours)),
+            *f.box.centre,
+            f.box.width,
+            f.box.height,
+        )
         for i, seen in enumerate(pictures)
         for f in seen.things
         if f.kind in kinds
@@ -57,30 +64,31 @@ def bumps(things: Things, pictures: int, kinds: int) -> Tensor:
     at = torch.arange(CELLS, device=spread.device) + 0.5
     x, y = (torch.exp(-(((at - things.centre[:, i, None]) / spread[:, i, None]) ** 2) / 2) for i in (0, 1))
     column, row = cells_of(things.centre).unbind(1)
-    heat = torch.zeros(pictures * kinds, CELLS, CELLS, device=spread.device)
-    heat.index_reduce_(0, things.picture * kinds + things.kind, y[:, :, None] * x[:, None, :], "amax")
-    heat = heat.unflatten(0, (pictures, kinds))
+    each = (y[:, :, None] * x[:, None, :]).flatten(1)  # (N, 1024)
+    where = (things.picture * kinds + things.kind)[:, None].expand_as(each)
+    heat = torch.zeros(pictures * kinds, CELLS**2, device=spread.device)
+    heat = heat.scatter_reduce(0, where, each, "amax").view(pictures, kinds, CELLS, CELLS)
     heat[things.picture, things.kind, row, column] = 1.0
     return heat
 
 
 def heat_loss(logits: Tensor, heat: Tensor) -> Tensor:
     """The focal loss that spares cells near a centre, per thing (CenterNet, equation 1)."""
-    centres = heat == 1
-    p = logits.sigmoid()
-    missed = (F.softplus(-logits[centres]) * (1 - p[centres]) ** 2).sum()
-    dreamt = (F.softplus(logits) * p**2 * (1 - heat) ** 4).sum()
-    return (missed + dreamt) / centres.sum().clamp(min=1)
+    p, centres = logits.sigmoid(), heat == 1
+    at = logits[centres]
+    missed = (F.softplus(-at) * (1 - p[centres]).square()).sum()
+    dreamt = (F.softplus(logits) * (p * (1 - heat).square()).square()).sum()
+    return (missed + dreamt) / max(len(at), 1)
 
 
 def nearby(things: Things, shift: Tensor) -> Spots:
-    """Where to ask about things: their centres' cells, ``shift`` (N, 2) cells aside where that is in the picture."""
+    """Where to ask about things: ``shift`` (N, 2) cells beside their centres, but in the picture."""
     column, row = (cells_of(things.centre) + shift).clamp(0, CELLS - 1).unbind(1)
     return Spots(things.picture, things.kind, row, column)
 
 
 def boxes_at(spots: Spots, things: Things) -> Tensor:
-    """Boxes as spots tell them, (N, 4): the centre from the middle of the cell, and the logarithms of the size."""
+    """Boxes as spots tell them, (N, 4): the centre from the cell's middle, and the size's logarithms."""
     cell = torch.stack([spots.column, spots.row], dim=1) + 0.5
     return torch.cat([things.centre - cell, things.size.clamp(min=0.05).log()], dim=1)
 
@@ -95,3 +103,9 @@ def boxes_from(spots: Spots, boxes: Tensor) -> Tensor:
 def around_loss(maps: Maps, around: Tensor) -> Tensor:
     """Cross-entropy of ground and light; ``around`` (B, 2) has their numbers."""
     return F.cross_entropy(maps.ground, around[:, 0]) + F.cross_entropy(maps.light, around[:, 1])
+
+
+def asked_loss(boxes: Tensor, colours: Tensor, spots: Spots, things: Things) -> tuple[Tensor, Tensor]:
+    """The errors of boxes (Huber, in cells and logarithms) and of colours (cross-entropy)."""
+    box = F.smooth_l1_loss(boxes, boxes_at(spots, things), beta=0.1)
+    return box, F.cross_entropy(colours, things.colour)

@@ -1,4 +1,4 @@
-"""The requirements that follow from a scene whose exact caption was the prompt, and the eight hard prompts."""
+"""The requirements that follow from a scene whose exact caption was the prompt; the eight hard prompts."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from darkroom.data.scenes.graph import Scene, Thing
 
 from .requirements import PEOPLE, Around, Arranged, Group, Held, Only, Placed, Requirement, Spelled, Worn
 
-# Skills whose captions number or bind all that they name; in the others more of a kind is no fault, as in GenEval.
+# Skills whose captions number or bind what they name; elsewhere more of a kind is no fault, as in GenEval.
 EXACT = frozenset({"count", "colour", "mixed", "arrangement", "held", "crowd"})
 
 
 def requirements_of(scene: Scene) -> list[Requirement]:
-    """What a picture must show to be right for the scene's exact caption; grounds and lights are not judged."""
+    """What a picture must show for the scene's exact caption; grounds and lights are not judged."""
     exactly = scene.skill in EXACT
     of_things = _things(scene, exactly)
     wanted: list[Requirement] = [*dict.fromkeys(of_things)]
@@ -105,7 +105,11 @@ HARD: dict[str, list[Requirement]] = {
     "a red cube on top of a blue sphere to the left of a green cylinder": _solids(),
     "exactly five apples": [Group(("apple",), None, 5, exactly=True)],
     "a cat wearing sunglasses on a beach": _cat(),
-    "a book on top of a table": [_one("book"), _one("table"), Placed(_one("book"), "on top of", _one("table"))],
+    "a book on top of a table": [
+        _one("book"),
+        _one("table"),
+        Placed(_one("book"), "on top of", _one("table")),
+    ],
     "three cats in a pyramid formation": _cats(),
     "a red umbrella in a crowd of people holding black umbrellas in the rain": _umbrellas(),
     "a sign that says OPEN": [_one("sign"), Spelled("OPEN")],

@@ -1,0 +1,116 @@
+"""``darkroom evaluate``: a model by name, measured, shown and saved."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darkroom.data.scenes.skills import SKILLS
+from darkroom.data.scenes.world import World, full_world, small_world
+from darkroom.errors import DarkroomError, UnknownName
+
+from .evaluate import SHOWN, Generator, Plan, run
+from .journal import Journal
+from .judge import SHIPPED, Judge, load
+from .scores import Report, report
+
+
+def evaluate(
+    name: str = "starter",
+    *,
+    out: Path | None = None,
+    as_json: bool = False,
+    prompts: int = 100,
+    pictures: int = 4,
+    skills: Sequence[str] | None = None,
+    steps: int | None = None,
+    cfg_scale: float | None = None,
+    sampler: str | None = None,
+    examiner: Path = SHIPPED,
+) -> Report:
+    """Measure a model: print the table (or JSON), and leave it with sheets of judged pictures in ``out``.
+
+    ``out`` ("runs/evaluate-NAME") keeps every verdict, so that the same call goes on where a stopped one was.
+    What is None is left to the model. Raises DarkroomError for unknown names and for a folder of another evaluation.
+    """
+    judge = load(examiner)
+    plan = Plan(world_of(judge), _known(skills), prompts, pictures)
+    chosen = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
+    generate, digest = studio(name, chosen)
+    settings = {"model": name, "sha256": digest, **{k: v for k, v in chosen.items() if v is not None}}
+    journal = Journal(out or Path("runs") / f"evaluate-{Path(name).stem}", settings)
+    with _progress(plan.total) as advance:
+        run(plan, generate, judge, journal, advance)
+    found = report(name, plan, journal)
+    save(found, plan, journal)
+    _print(found, as_json)
+    return found
+
+
+def world_of(judge: Judge) -> World:
+    """The world whose every kind the examiner knows: the whole one, or the small one."""
+    return full_world() if set(full_world().kinds) <= set(judge.config.kinds) else small_world()
+
+
+def _known(skills: Sequence[str] | None) -> tuple[str, ...]:
+    for skill in skills or ():
+        if skill not in SKILLS:
+            raise UnknownName("skill", skill, SKILLS)
+    return tuple(skills or SKILLS)
+
+
+def studio(name: str, chosen: dict[str, Any]) -> tuple[Generator, str]:
+    """A model of the studio as a generator, and the hash of its weights."""
+    from darkroom.studio.develop import develop_many
+    from darkroom.studio.models import load_model
+    from darkroom.studio.request import Request
+
+    def generate(prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
+        asked = [Request(prompt=p, seed=s, model=name, **chosen) for p, s in zip(prompts, seeds, strict=True)]
+        return [result.images[0] for result in develop_many(asked)]
+
+    return generate, load_model(name).digest
+
+
+def save(found: Report, plan: Plan, journal: Journal) -> None:
+    """Write report.json, skills.md and a sheet for each skill beside the journal."""
+    from .sheet import sheet
+    from .table import markdown
+
+    folder = journal.folder
+    try:
+        (folder / "report.json").write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
+        (folder / "skills.md").write_text(markdown(found), encoding="utf-8")
+        for skill in plan.skills:
+            sheet(plan.of(skill)[:SHOWN], journal, columns=plan.pictures).save(folder / f"{skill}.png")
+        sheet(plan.hard(), journal).save(folder / "hard.png")
+    except OSError as error:
+        raise DarkroomError(
+            f"cannot write to '{folder}': {error.strerror or error}; free some space."
+        ) from error
+
+
+def _print(found: Report, as_json: bool) -> None:
+    from rich.console import Console
+
+    from .table import table
+
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    else:
+        Console().print(table(found))
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where there is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("pictures", total=total)
+        yield lambda done: progress.advance(task, done)

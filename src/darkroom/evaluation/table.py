@@ -1,0 +1,48 @@
+"""The table of skills, for terminals and for documents."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from .scores import Report, Score
+
+COLUMNS = ("skill", "prompts", "pictures", "right", "95% interval", "examiner: true", "examiner: wrong")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def _cells(score: Score) -> tuple[str, ...]:
+    low, high = score.interval
+    shares = _percent(score.share), f"{100 * low:.1f} to {100 * high:.1f}"
+    counts = str(score.prompts), str(score.pictures)
+    if score.trust is None:
+        return (score.name, *counts, *shares, "", "")
+    trusted = (score.trust.right / score.trust.scenes, score.trust.caught / score.trust.scenes)
+    return (score.name, *counts, *shares, *map(_percent, trusted))
+
+
+def rows(report: Report) -> Iterator[tuple[str, ...]]:
+    """The cells of every row: skills, their mean, and the hard prompts."""
+    yield from map(_cells, report.skills)
+    yield ("mean of skills", "", "", _percent(report.overall), "", "", "")
+    yield from map(_cells, report.hard)
+
+
+def table(report: Report) -> Table:
+    """For terminals. The last columns: how often the examiner finds true pictures right, wrong ones wrong."""
+    made = Table(
+        title=f"What {report.model} can do", caption="Judged by an examiner whose own accuracy stands beside."
+    )
+    for name in COLUMNS:
+        made.add_column(name, justify="left" if name == "skill" else "right", overflow="fold")
+    for row in rows(report):
+        made.add_row(*row, end_section=row[0] in ("mean of skills", report.skills[-1].name))
+    return made
+
+
+def markdown(report: Report) -> str:
+    """For documents."""
+    lines = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *rows(report)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
