@@ -1,4 +1,4 @@
-"""The packed drawings that ship with the package: an atlas of emoji, the letters of signs, and their manifest."""
+"""The drawings that ship with the package: an atlas of emoji, the letters of signs, and their manifest."""
 
 import json
 from functools import cache
@@ -13,7 +13,7 @@ FOLDER = files(__package__) / "assets"
 
 @cache
 def manifest() -> dict[str, Any]:
-    """What the packer wrote: sources with licences, the hash of every file, and every drawing's place and hash."""
+    """What the packer wrote: sources and licences, every file's hash, every drawing's place and hash."""
     return json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
 
 

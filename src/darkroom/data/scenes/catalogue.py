@@ -30,11 +30,11 @@ class Kind:
 
     ``name`` is the everyday English singular and the key; ``emoji`` the character sequence it is drawn from
     (None for what is drawn in code) and ``looks`` all the sequences it may be drawn from, of one silhouette;
-    ``group`` one of animal, food, plant, vehicle, person, clothing, building, object, sky, solid, shape, prop;
-    ``recolour`` whether it comes in COLOURS; ``wears`` whether it has a face that can wear glasses, hats and
-    crowns; ``supports`` whether other things can stand on top of it; ``wearable`` whether it can be worn;
-    ``holds`` whether it can hold things (those without hands, above their heads or beside them);
-    ``pair`` whether the name is plural in form, so that one of it is "a pair of gloves".
+    ``group`` one of animal, food, plant, vehicle, person, clothing, building, object, sky, solid, shape,
+    prop; ``recolour`` whether it comes in COLOURS; ``wears`` whether it has a face that can wear glasses,
+    hats and crowns; ``supports`` whether other things can stand on it; ``wearable`` whether it can be worn;
+    ``holds`` whether it can hold things (those without hands, above their heads or beside them); ``pair``
+    whether the name is plural in form, so that one of it is "a pair of gloves".
     """
 
     name: str

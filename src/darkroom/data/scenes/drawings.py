@@ -7,8 +7,8 @@ from ...errors import InvalidRequest
 from .catalogue import kind as catalogue_kind
 from .faces import BESIDE_HEAD, FACES, HANDS, Face
 from .graph import Box
-from .props import check_word
 from .proportions import footing, own_aspect
+from .props import check_word
 from .sprites import check_colour
 
 __all__ = ["Piece", "aspect", "compose", "footing"]
@@ -29,8 +29,7 @@ ALOFT = ("umbrella", "balloon", "flag")  # held by their lower end
 
 @dataclass(frozen=True)
 class Piece:
-    """One drawing within a thing: ``box`` in fractions of the thing's width and height; ``itself`` unless it is
-    worn or held."""
+    """One drawing within a thing: ``box`` in fractions of the thing, ``itself`` unless it is worn or held."""
 
     kind: str
     colour: str | None
@@ -42,7 +41,7 @@ class Piece:
 def compose(
     kind: str, colour: str | None, worn: tuple[str, ...], held: Held
 ) -> tuple[float, tuple[Piece, ...]]:
-    """A thing's aspect (width / height) and its pieces from back to front; InvalidRequest if it cannot be drawn."""
+    """Width / height of a thing and its pieces from back to front; InvalidRequest if it cannot be drawn."""
     check_colour(kind, colour)
     width = own_aspect(kind)
     pieces = [Piece(kind, colour, Box(0, 0, width, 1), True)]  # in units of the body's height
@@ -55,7 +54,7 @@ def compose(
 
 
 def aspect(kind: str, worn: tuple[str, ...] = (), held: Held = None, word: str | None = None) -> float:
-    """Width / height of a thing's whole drawing, with all it wears and holds; InvalidRequest for unknown kinds."""
+    """Width / height of a thing with all it wears and holds; InvalidRequest if it cannot be drawn."""
     if word is not None:
         check_word(word)
     return compose(kind, None, tuple(worn), held)[0]

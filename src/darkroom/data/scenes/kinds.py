@@ -2,10 +2,12 @@
 
 A line is ``emoji name | plural | synonyms | marks``. An empty plural is the name with an s. Synonyms are
 separated by commas, and the drawing's Unicode name stands among them where it differs from the everyday one.
-Marks: ``recolour`` it comes in every colour; ``wears`` its head can wear hats and glasses; ``supports`` things can
-stand on it; ``wearable`` it can be worn; ``holds`` it can hold things; ``pair`` the name is
-plural in form ("a pair of gloves"); ``tones`` and ``genders`` it has looks of several skin tones and of women and
-men. A dash in place of the emoji: it is drawn in code.
+A dash in place of the emoji: it is drawn in code. The marks:
+
+    recolour  it comes in every colour          supports  things can stand on it
+    wears     it can wear hats and glasses      wearable  it can be worn
+    holds     it can hold things                pair      its name is plural in form ("a pair of gloves")
+    tones     it has looks of several skins     genders   it has looks of women and men
 """
 
 ANIMAL = """

@@ -32,7 +32,7 @@ def _sunset(side: int) -> tuple[Image.Image, Image.Image]:
 
 
 def light_scene(name: str, canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The whole picture under a light: streaks of rain, or a warm cast too faint to change a thing's colour."""
+    """The whole picture under a light: streaks of rain, or a cast too faint to change a thing's colour."""
     if name == "rain":
         return _streaks(canvas, rng)
     if name == "sunset":

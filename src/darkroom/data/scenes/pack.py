@@ -1,4 +1,4 @@
-"""Draw the catalogue's emoji and the letters of signs once, from fonts, into the pack that ships with the package.
+"""Draw the catalogue's emoji and the letters of signs once, from fonts, into the pack that ships.
 
     python -m darkroom.data.scenes.pack NotoColorEmoji.ttf DejaVuSans-Bold.ttf
 
@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ...errors import InvalidRequest
 from .catalogue import CATALOGUE
 
 EMOJI_SIZE = 109  # the one size at which the font's bitmaps are stored
 LETTER_SIZE = 96
+FAINT = 64  # alpha below which a pixel at a drawing's edge is glow that makes no box wider
 ATLAS_WIDTH = 2048
 GAP = 1
 SOURCES: dict[str, dict[str, str]] = {
@@ -50,12 +52,12 @@ SOURCES: dict[str, dict[str, str]] = {
 
 
 def draw_emoji(emoji: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """One emoji as RGBA, cropped to what shows; a ValueError if the font lacks it."""
+    """One emoji as RGBA, cropped to what shows; InvalidRequest if the font lacks it."""
     canvas = Image.new("RGBA", (2 * EMOJI_SIZE, 2 * EMOJI_SIZE))
     ImageDraw.Draw(canvas).text((16, 16), emoji, font=font, embedded_color=True)
-    box = canvas.getbbox()
+    box = canvas.getchannel("A").point(lambda alpha: 255 * (alpha >= FAINT)).getbbox()
     if box is None:
-        raise ValueError(f"the font has no drawing of {emoji!r}")
+        raise InvalidRequest(f"the font has no drawing of {emoji!r}; give it Noto Color Emoji 2.042")
     return _straight(canvas.crop(box))
 
 
@@ -88,7 +90,7 @@ def lay_out(images: dict[str, Image.Image]) -> tuple[Image.Image, dict[str, list
     mode = next(iter(images.values())).mode
     atlas = Image.new(mode, (max(b[2] for b in boxes.values()), max(b[3] for b in boxes.values())))
     for name, image in images.items():
-        atlas.paste(image, tuple(boxes[name][:2]))
+        atlas.paste(image, (boxes[name][0], boxes[name][1]))
     return atlas, boxes
 
 
@@ -138,9 +140,7 @@ def _one_line_each(manifest: dict[str, Any]) -> str:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m darkroom.data.scenes.pack", description=__doc__.split("\n")[0]
-    )
+    parser = argparse.ArgumentParser("python -m darkroom.data.scenes.pack", description=__doc__)
     parser.add_argument("emoji_font", type=Path, help="NotoColorEmoji.ttf 2.042")
     parser.add_argument("letter_font", type=Path, help="DejaVuSans-Bold.ttf 2.37")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "assets")

@@ -10,13 +10,21 @@ import numpy as np
 from .catalogue import COLOURS
 
 _TO_LMS = np.array(
-    [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]],
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ],
     np.float32,
-)  # fmt: skip
+)
 _TO_LAB = np.array(
-    [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099], [0.0259040371, 0.7827717662, -0.8086757660]],
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ],
     np.float32,
-)  # fmt: skip
+)
 _FROM_LMS, _FROM_LAB = np.linalg.inv(_TO_LMS), np.linalg.inv(_TO_LAB)
 
 
@@ -25,7 +33,7 @@ _LINEAR = np.where(_CODES > 0.04045, ((_CODES + 0.055) / 1.055) ** 2.4, _CODES /
 
 
 def oklab(rgb: np.ndarray) -> np.ndarray:
-    """sRGB (..., 3), whole numbers in 0 to 255, as OKLab (..., 3): lightness 0 to 1, and the two colour axes."""
+    """sRGB (..., 3), whole numbers in 0 to 255, as OKLab (..., 3): lightness in 0 to 1 and two axes."""
     return np.cbrt(_LINEAR[rgb] @ _TO_LMS.T) @ _TO_LAB.T
 
 
@@ -40,9 +48,9 @@ def srgb(lab: np.ndarray) -> np.ndarray:
 class Body:
     """Which pixels of a drawing take the new colour: a block of OKLab with soft sides.
 
-    ``hue`` in degrees of the colour circle (None: the drawing's main hue) and ``width`` how far a hue may be from
-    it; ``chroma`` and ``lightness`` from lowest to highest. With ``eyes``, dark features outside the body turn
-    light when the body turns black, so that a black cat still looks at you.
+    ``hue`` in degrees of the colour circle (None: the drawing's main hue) and ``width`` how far a hue may be
+    from it; ``chroma`` and ``lightness`` from lowest to highest. With ``eyes``, dark features outside the
+    body turn light when the body turns black, so that a black cat still looks at you.
     """
 
     hue: float | None = None
@@ -85,8 +93,11 @@ def _between(x: np.ndarray, low: float, high: float, soft: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Region:
-    """A body found in a drawing: how much of each pixel (H, W) is of it, the lightness that is to become the
-    target's, and how much of the drawing's contrast is kept."""
+    """A body found in a drawing.
+
+    ``weight`` says how much of each pixel is of it (H, W, 1), ``anchor`` the lightness that is to become the
+    target's, ``gain`` how much of the drawing's contrast is kept.
+    """
 
     weight: np.ndarray
     anchor: float
@@ -104,7 +115,7 @@ class Study:
 
 
 def study(sprite: np.ndarray, bodies: tuple[Body, ...] = (Body(),)) -> Study:
-    """Find each body, the later ones in what the earlier leave; ValueError if one is nowhere in the drawing."""
+    """Find each body, the later ones in what the earlier leave; ValueError if one is nowhere to be found."""
     lab, alpha = oklab(sprite[..., :3]), sprite[..., 3] / np.float32(255)
     free, regions = np.ones_like(alpha), []
     for body in bodies:

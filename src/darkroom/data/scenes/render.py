@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InvalidRequest, UnknownName
-from .catalogue import kind as catalogue_kind
 from .catalogue import kind
+from .catalogue import kind as catalogue_kind
 from .drawings import compose
 from .graph import Box, Scene
 from .grounds import DARK, GROUNDS, ground
@@ -22,8 +22,10 @@ RIM_ON_LIGHT, RIM_ON_DARK, RIM_IN_NEON = (18, 18, 28), (235, 238, 255), (112, 11
 
 @dataclass(frozen=True)
 class Part:
-    """One drawing in the picture: a thing, or what it wears or holds. ``owner`` is the thing's index; ``word``
-    what a sign says; ``look`` which of its kind's drawings it is."""
+    """One drawing in the picture: a thing, or what it wears or holds.
+
+    ``owner`` is the thing's index, ``word`` what a sign says, ``look`` which of its kind's drawings it is.
+    """
 
     kind: str
     colour: str | None
@@ -42,9 +44,10 @@ class Part:
 class Annotation:
     """The truth of a picture of n things.
 
-    ``segmentation`` uint8 (side, side): 0 is ground, i + 1 is things[i] with all it wears and holds. ``depth``
-    float32 (side, side): each thing's depth, 1 for the ground. ``boxes`` float32 (n, 4): left, top, right, bottom
-    of each whole drawing in fractions of the side. ``visible`` float32 (n,): the part of each that shows.
+    ``segmentation`` uint8 (side, side): 0 is ground, i + 1 is things[i] with all it wears and holds.
+    ``depth`` float32 (side, side): each thing's depth, 1 for the ground.
+    ``boxes`` float32 (n, 4): left, top, right, bottom of each whole drawing in fractions of the side.
+    ``visible`` float32 (n,): the part of each that shows; what is outside the picture counts as hidden.
     """
 
     segmentation: np.ndarray
@@ -146,11 +149,9 @@ def annotate(scene: Scene, side: int = 128) -> Annotation:
 def _mask(drawn: list[Part], side: int) -> tuple[np.ndarray, int]:
     """Where a thing covers the picture, and how many pixels it has, those outside the picture among them."""
     roomy = Image.new("L", (3 * side, 3 * side))  # the picture stands in the middle
-    for part in _parts_of(thing, owner):
+    for part in drawn:
         x, y, w, h = _pixels(part.box, side)
-        alpha = scaled(part.kind, part.colour, thing.word if part.kind == "sign" else None, w, h).getchannel(
-            "A"
-        )
+        alpha = scaled(part.drawing, w, h).getchannel("A")
         roomy.paste(255, (x + side, y + side), alpha)
     covered = np.asarray(roomy) > 127
     return covered[side : 2 * side, side : 2 * side], int(covered.sum())

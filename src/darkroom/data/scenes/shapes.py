@@ -10,7 +10,7 @@ Points = list[tuple[float, float]]
 
 
 def _polygon(corners: int, start: float = -90, inner: float | None = None) -> Points:
-    """Corners on a circle, first at ``start`` degrees; with ``inner``, a star; stretched to fill the unit square."""
+    """Corners on a circle from ``start`` degrees, with ``inner`` a star; stretched to the unit square."""
     count = corners * (2 if inner else 1)
     points = []
     for i in range(count):
@@ -34,10 +34,11 @@ def _crescent() -> Points:
     return [((x - left) / (right - left), (y + 1) / 2) for x, y in points]
 
 
-_THIRD = 0.34
+_ARM = 0.34
+_FAR = 1 - _ARM
 _CROSS: Points = [
-    (_THIRD, 0), (1 - _THIRD, 0), (1 - _THIRD, _THIRD), (1, _THIRD), (1, 1 - _THIRD), (1 - _THIRD, 1 - _THIRD),
-    (1 - _THIRD, 1), (_THIRD, 1), (_THIRD, 1 - _THIRD), (0, 1 - _THIRD), (0, _THIRD), (_THIRD, _THIRD),
+    (_ARM, 0), (_FAR, 0), (_FAR, _ARM), (1, _ARM), (1, _FAR), (_FAR, _FAR),
+    (_FAR, 1), (_ARM, 1), (_ARM, _FAR), (0, _FAR), (0, _ARM), (_ARM, _ARM),
 ]  # fmt: skip
 _SQUARE: Points = [(0, 0), (1, 0), (1, 1), (0, 1)]
 _DISC = _polygon(96)

@@ -1,9 +1,8 @@
-"""Drawings ready to be pasted: found in the pack or drawn in code, recoloured, scaled, and set off from the ground."""
+"""Drawings ready to be pasted: from the pack or from code, recoloured, scaled, set off from the ground."""
 
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -12,8 +11,8 @@ from . import assets
 from .bodies import BODIES
 from .catalogue import COLOURS
 from .catalogue import kind as catalogue_kind
-from .props import lettered, prop
 from .proportions import own_aspect
+from .props import lettered, prop
 from .recolour import Body, Study, recolour, study
 from .shapes import shape
 from .solids import solid
@@ -75,7 +74,7 @@ def _pixels(kind: str, colour: str | None, look: int) -> np.ndarray:
 
 
 def scaled(drawing: Drawing, width: int, height: int) -> Image.Image:
-    """A drawing at exactly (width, height) pixels, RGBA; scaled as RGBa, so that no edge takes colour from nowhere."""
+    """A drawing at (width, height) pixels, RGBA; scaled as RGBa, so that no edge darkens."""
     large = master(drawing)
     method = Image.Resampling.HAMMING if height < large.height else Image.Resampling.BICUBIC
     return large.resize((width, height), method).convert("RGBA")
@@ -91,7 +90,7 @@ _RIM = [round(min(1.0, v / 255 * 1.5) * 118) for v in range(256)]
 
 @lru_cache(maxsize=2048)
 def rimmed(drawing: Drawing, width: int, height: int, reach: int) -> tuple[Image.Image, Image.Image]:
-    """A scaled drawing and the coverage (mode L, ``reach`` pixels wider on each side) of a soft rim that sets it off."""
+    """A scaled drawing and the coverage (mode L) of a soft rim, ``reach`` pixels wider on each side."""
     small = scaled(drawing, width, height)
     rim = Image.new("L", (width + 2 * reach, height + 2 * reach))
     rim.paste(small.getchannel("A"), (reach, reach))

@@ -78,7 +78,7 @@ def _pixel_art(canvas: Image.Image, number: int) -> Field:
 
 
 def _near_and_round(canvas: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """Each pixel's close and its wider surroundings: their difference is an edge, on its dark or its bright side."""
+    """Each pixel's close and its wider surroundings, whose difference is an edge's dark or bright side."""
     reach = max(1.0, canvas.width / 128)
     return _blurred(canvas, reach * 0.3), _blurred(canvas, reach * 2)
 
