@@ -1,0 +1,287 @@
+"""Samplers: right to the order, equal to their references, regular at both ends, row by row."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from darkroom.diffusion.convergence import INSIDE, PATHS, TWO_PEAKS, WHOLE, error, even, orders
+from darkroom.diffusion.grids import GRIDS, Grid, at_times, karras, trailing
+from darkroom.diffusion.levels import VE, VP, Flow, Level
+from darkroom.diffusion.mixture import GaussianMixture
+from darkroom.diffusion.noise import Philox
+from darkroom.diffusion.prediction import PREDICTIONS
+from darkroom.diffusion.process import Process
+from darkroom.diffusion.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, euler, euler_a, heun, sample
+
+METHODS = pytest.mark.parametrize("method", SAMPLERS.values(), ids=SAMPLERS)
+SCHEDULES = {"flow": Flow(), "vp": VP.linear(), "zero": VP.scaled_linear().zero_terminal(), "ve": VE()}
+
+
+def no_noise(draw: int) -> torch.Tensor:
+    raise AssertionError("a deterministic sampler drew noise")
+
+
+def double(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def start(grid: Grid, rows: int = 3) -> torch.Tensor:
+    """Noise at the grid's first level, (rows, 1)."""
+    return torch.linspace(-1.5, 1.5, rows, dtype=torch.float64)[:, None] * grid.start.sigma[..., None]
+
+
+# ---- right to the order
+
+
+@METHODS
+@pytest.mark.parametrize("path", PATHS)
+def test_the_error_falls_with_the_order_that_is_claimed(method, path):
+    errors = [error(method, even(PATHS[path], steps, INSIDE)) for steps in (64, 128, 256)]
+    assert orders(errors)[-1] == pytest.approx(method.order, abs=0.1)
+
+
+@METHODS
+@pytest.mark.parametrize("path", PATHS)
+def test_the_whole_path_ends_at_the_truth(method, path):
+    coarse, fine = (error(method, even(PATHS[path], steps, WHOLE)) for steps in (32, 256))
+    assert fine < (0.15 if method.stochastic else 0.03)
+    assert fine < coarse / 3
+
+
+@METHODS
+def test_the_calls_that_are_claimed_are_made(method):
+    asked = []
+    grid = trailing(Flow(), 9)
+
+    def denoise(x, level):
+        asked.append(level)
+        return TWO_PEAKS.denoise(x, level)
+
+    sample(method(start(grid), grid, Philox.run(0, 3, (1,))), denoise)
+    assert 9 * method.calls - len(asked) in (0, method.calls - 1)  # a last step may need no correction
+    assert asked[0] == grid.start
+
+
+@pytest.mark.parametrize("schedule", ["flow", "vp"])
+@pytest.mark.parametrize(
+    ("method", "options"), [(ddpm, {}), (euler_a, {}), (ddim, {"eta": 1.0})], ids=["ddpm", "euler_a", "ddim"]
+)
+def test_stochastic_samplers_end_with_the_mean_and_covariance_of_the_data(method, options, schedule):
+    """Within 4 standard errors of the truth with 8,000 samples, steps being fine enough not to matter."""
+    mixture = GaussianMixture(
+        double(0.2, 0.5, 0.3), double(2, 0, -1, 1.5, 0, -2).reshape(3, 2), double(0.5, 0.6, 0.4)
+    )
+    rows, steps = 8000, 300
+    noise = Philox((5,), (rows, 2), dtype=torch.float64)
+    grid = trailing(SCHEDULES[schedule], steps)
+    start = mixture_at(mixture, grid.start, noise)
+    end = sample(method(start, grid, lambda draw: noise(draw)[0], **options), mixture.denoise)
+    true = mixture.covariance
+    assert ((end.mean(0) - mixture.mean).abs() < 4 * (true.diag() / rows).sqrt()).all()
+    spread = (end - mixture.mean)[:, :, None] * (end - mixture.mean)[:, None, :]  # (rows, 2, 2)
+    assert ((spread.mean(0) - true).abs() < 4 * spread.std(0) / math.sqrt(rows)).all()
+
+
+def mixture_at(mixture: GaussianMixture, level: Level, noise: Philox) -> torch.Tensor:
+    """Samples of the noised mixture."""
+    which = torch.arange(noise.shape[0]) % 10  # weights are tenths
+    means = mixture.means[torch.searchsorted(mixture.weights.cumsum(0) * 10, which, right=True)]
+    stds = mixture.stds[torch.searchsorted(mixture.weights.cumsum(0) * 10, which, right=True)]
+    x0 = means + stds[:, None] * noise(10**6)[0]
+    return level.alpha * x0 + level.sigma * noise(0)[0]
+
+
+# ---- equal to their references
+
+
+@pytest.mark.parametrize("method", [euler, ddim])
+def test_steps_equal_native_flow_euler(method):
+    grid = trailing(Flow(), 20)
+    x = expected = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    sampling = method(x, grid, no_noise)
+    asked, level = next(sampling)
+    for t, s in grid.steps():
+        velocity = (asked - TWO_PEAKS.denoise(asked, level)) / t.sigma
+        expected = asked + (s.sigma - t.sigma) * velocity
+        try:
+            asked, level = sampling.send(TWO_PEAKS.denoise(asked, level))
+        except StopIteration as stop:
+            asked = stop.value
+        torch.testing.assert_close(asked, expected, rtol=0, atol=4e-16 * 2)  # |x| is up to 2
+
+
+def test_heun_on_ve_is_algorithm_1_of_edm():
+    grid = karras(VE(), 12, sigma_min=0.002, sigma_max=80.0)
+    x = expected = start(grid)
+    sigmas = grid.levels.sigma
+    for i in range(12):
+        slope = (expected - TWO_PEAKS.denoise(expected, grid.levels.rows(i))) / sigmas[i]
+        guess = expected + (sigmas[i + 1] - sigmas[i]) * slope
+        if sigmas[i + 1] != 0:
+            at_end = (guess - TWO_PEAKS.denoise(guess, grid.levels.rows(i + 1))) / sigmas[i + 1]
+            guess = expected + (sigmas[i + 1] - sigmas[i]) * (slope + at_end) / 2
+        expected = guess
+    torch.testing.assert_close(
+        sample(heun(x, grid, no_noise), TWO_PEAKS.denoise), expected, rtol=1e-11, atol=1e-11
+    )
+
+
+def test_heun_on_flow_is_native():
+    grid = trailing(Flow(), 10)
+    x = expected = start(grid)
+    for t, s in grid.steps():
+        slope = (expected - TWO_PEAKS.denoise(expected, t)) / t.t
+        guess = expected + (s.t - t.t) * slope
+        if s.t > 0:
+            guess = expected + (s.t - t.t) * (slope + (guess - TWO_PEAKS.denoise(guess, s)) / s.t) / 2
+        expected = guess
+    torch.testing.assert_close(
+        sample(heun(x, grid, no_noise), TWO_PEAKS.denoise), expected, rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("schedule", ["vp", "ve"])
+def test_dpmpp_2m_is_k_diffusions(schedule):
+    """Its formula for sigma / alpha, with x / alpha for x and exp(-h) from the sigmas."""
+    grid = karras(SCHEDULES[schedule], 10, sigma_max=14.0, sigma_min=0.03)
+    x = start(grid)
+    y, before = x / grid.start.alpha, None
+    sigmas = grid.levels.logsnr.neg().exp()
+    for i, (t, _) in enumerate(grid.steps()):
+        x0 = TWO_PEAKS.denoise(y * t.alpha, t)
+        h = sigmas[i].log() - sigmas[i + 1].log()
+        if before is None or sigmas[i + 1] == 0:
+            mixed = x0
+        else:
+            r = (sigmas[i - 1].log() - sigmas[i].log()) / h
+            mixed = (1 + 1 / (2 * r)) * x0 - 1 / (2 * r) * before
+        y = sigmas[i + 1] / sigmas[i] * y - torch.expm1(-h) * mixed
+        before = x0
+    torch.testing.assert_close(
+        sample(dpmpp_2m(x, grid, no_noise), TWO_PEAKS.denoise), y, rtol=1e-10, atol=1e-10
+    )
+
+
+def test_ddpm_is_algorithm_2():
+    """Equation 7 over all 50 entries of a table, in the symbols of the paper."""
+    betas = torch.linspace(0.01, 0.3, 50, dtype=torch.float64)
+    bars = torch.cat([torch.ones(1).double(), torch.cumprod(1 - betas, 0)])
+    noise = Philox.run(2, 3, (1,), dtype=torch.float64)
+    grid = trailing(VP.from_betas(betas), 50)
+    x = expected = noise(0)
+    for draw, t in enumerate(range(50, 0, -1), start=1):
+        beta, bar, previous = betas[t - 1], bars[t], bars[t - 1]
+        x0 = TWO_PEAKS.denoise(expected, Level(bar, bar.sqrt(), (1 - bar).sqrt()))
+        mean = previous.sqrt() * beta / (1 - bar) * x0
+        mean += (1 - beta).sqrt() * (1 - previous) / (1 - bar) * expected
+        expected = mean + ((1 - previous) / (1 - bar) * beta).sqrt() * noise(draw)
+    torch.testing.assert_close(
+        sample(ddpm(x, grid, noise), TWO_PEAKS.denoise), expected, rtol=1e-9, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_ddim_is_equation_12(eta):
+    noise = Philox.run(2, 3, (1,), dtype=torch.float64)
+    grid = trailing(VP.linear(), 25)
+    x = expected = noise(0)
+    for draw, (t, s) in enumerate(grid.steps(), start=1):
+        a, b = t.alpha**2, s.alpha**2
+        x0 = TWO_PEAKS.denoise(expected, t)
+        eps = (expected - a.sqrt() * x0) / (1 - a).sqrt()
+        std = eta * ((1 - b) / (1 - a)).sqrt() * (1 - a / b).sqrt()
+        expected = b.sqrt() * x0 + (1 - b - std**2).clamp(min=0).sqrt() * eps + std * noise(draw)
+    torch.testing.assert_close(
+        sample(ddim(x, grid, noise, eta=eta), TWO_PEAKS.denoise), expected, rtol=1e-9, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("eta", [0.5, 1.0])
+def test_euler_a_is_k_diffusions(eta):
+    """``get_ancestral_step`` and an Euler step to sigma_down."""
+    noise = Philox.run(4, 3, (1,), dtype=torch.float64)
+    grid = karras(VE(), 10, sigma_max=20.0, sigma_min=0.05)
+    x = expected = grid.start.sigma * noise(0)
+    for draw, (t, s) in enumerate(grid.steps(), start=1):
+        up = eta * (s.sigma**2 * (t.sigma**2 - s.sigma**2) / t.sigma**2).sqrt()
+        down = (s.sigma**2 - up**2).sqrt()
+        slope = (expected - TWO_PEAKS.denoise(expected, t)) / t.sigma
+        expected = expected + slope * (down - t.sigma) + up * noise(draw)
+    torch.testing.assert_close(
+        sample(euler_a(x, grid, noise, eta=eta), TWO_PEAKS.denoise), expected, rtol=1e-11, atol=1e-11
+    )
+
+
+# ---- regular at both ends, row by row
+
+
+@METHODS
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_nothing_is_nan_from_pure_noise_to_the_clean_signal(method, grid, schedule):
+    noise = Philox.run(0, 2, (2, 3))
+    for prediction in PREDICTIONS.values():
+        process = Process(SCHEDULES[schedule], prediction)
+        for steps in (1, 2, 7):
+            levels = GRIDS[grid](process.schedule, steps)
+            x = process.corrupt(torch.zeros(2, 2, 3), noise(0), levels.start)
+            end = sample(
+                method(x, levels, noise),
+                lambda x, at, process=process: process.denoise(lambda x, time, _: x.tanh(), x, at, None),
+            )
+            assert end.isfinite().all()
+            assert end.dtype == torch.float32
+
+
+@METHODS
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_whoever_knows_the_picture_gets_the_picture(method, schedule):
+    picture = torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(2, 6)
+    grid, noise = trailing(SCHEDULES[schedule], 8), Philox.run(1, 2, (6,), dtype=torch.float64)
+    x = grid.start.alpha * picture + grid.start.sigma * noise(0)
+    assert torch.equal(sample(method(x, grid, noise), lambda x, level: picture), picture)
+
+
+@METHODS
+@given(st.data())
+@settings(max_examples=15)
+def test_rows_at_different_levels_go_as_if_alone(method, data):
+    schedule = SCHEDULES[data.draw(st.sampled_from(["flow", "vp", "zero"]))]
+    inner = st.lists(st.floats(0.01, 0.99), min_size=4, max_size=4, unique_by=lambda t: round(t, 3))
+    starts = st.sampled_from([1.0, 0.995])
+    times = [[data.draw(starts), *sorted(data.draw(inner), reverse=True), 0.0] for _ in range(3)]
+    together = Grid(schedule, schedule.at(torch.tensor(times, dtype=torch.float64).T))
+    x = start(together)
+    noise = Philox.run(0, 3, (1,), dtype=torch.float64)
+    found = sample(method(x, together, noise), TWO_PEAKS.denoise)
+    for row in range(3):
+        one = Philox.run(row, 1, (1,), dtype=torch.float64)
+        alone = sample(method(x[row : row + 1], at_times(schedule, times[row]), one), TWO_PEAKS.denoise)
+        torch.testing.assert_close(found[row : row + 1], alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", [heun, dpmpp_2m])
+def test_a_row_may_be_done_before_another(method):
+    """Rows that differ need not be singular together: one ends clean while the other keeps some noise."""
+    times = double(0.9, 0.8, 0.4, 0.5, 0.0, 0.1).reshape(3, 2)
+    together = Grid(Flow(), Flow().at(times))
+    x = start(together, rows=2)
+    found = sample(method(x, together, no_noise), TWO_PEAKS.denoise)
+    for row in range(2):
+        alone = sample(method(x[row : row + 1], at_times(Flow(), times[:, row]), no_noise), TWO_PEAKS.denoise)
+        torch.testing.assert_close(found[row : row + 1], alone, rtol=1e-13, atol=1e-13)
+
+
+@METHODS
+def test_deterministic_samplers_draw_nothing_and_others_each_draw_once(method):
+    grid, drawn = trailing(Flow(), 6), []
+
+    def noise(draw):
+        drawn.append(draw)
+        return torch.zeros(3, 1)
+
+    sample(method(start(grid), grid, noise), TWO_PEAKS.denoise)
+    assert drawn == ([1, 2, 3, 4, 5] if method.stochastic else [])
