@@ -2,19 +2,20 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkroom.data.scenes.catalogue import CATALOGUE
+from darkroom.data.scenes.catalogue import CATALOGUE, COLOURS
 from darkroom.data.scenes.chance import philox
 from darkroom.data.scenes.drawings import footing
 from darkroom.data.scenes.graph import Box, Scene
 from darkroom.data.scenes.layout import overlap
 from darkroom.data.scenes.skills import SKILLS, sample_scene
 from darkroom.data.scenes.world import full_world, small_world
-from darkroom.errors import UnknownName
+from darkroom.errors import InvalidRequest, UnknownName
 
 WORLDS = {"small": small_world(), "full": full_world()}
 TOUCHING = {"on top of", "in front of", "behind"}
@@ -124,6 +125,12 @@ def test_colours_show_and_belong(world: str, skill: str, seed: int) -> None:
         assert thing.colour is not None or CATALOGUE[thing.kind].group not in ("solid", "shape")
 
 
+@given(skills, seeds)
+def test_neon_glows_in_the_dark(skill: str, seed: int) -> None:
+    scene = drawn("full", skill, seed)
+    assert scene.style != "neon" or scene.ground == "black" or scene.ground not in COLOURS
+
+
 def test_skills_come_as_often_as_their_weights_say() -> None:
     world, n = WORLDS["small"], 3000
     seen = Counter(sample_scene(philox(0, i), world).skill for i in range(n))
@@ -133,6 +140,22 @@ def test_skills_come_as_often_as_their_weights_say() -> None:
         assert abs(seen[skill] / n - p) < 5 * math.sqrt(p * (1 - p) / n), skill
 
 
+@pytest.mark.parametrize(
+    ("skill", "gone", "message"),
+    [
+        ("word", {"sign"}, "the kind sign"),
+        ("crowd", {"umbrella", "balloon"}, "an umbrella"),
+        ("worn", {"sunglasses", "crown", "top hat"}, "can be worn"),
+    ],
+)
+def test_a_world_that_cannot_show_a_skill_says_what_it_lacks(
+    skill: str, gone: set[str], message: str
+) -> None:
+    kinds = tuple(kind for kind in WORLDS["small"].kinds if kind not in gone)
+    with pytest.raises(InvalidRequest, match=message):
+        replace(WORLDS["small"], kinds=kinds, skills=((skill, 1.0),))
+
+
 def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(UnknownName, match="aple"):
-        type(WORLDS["small"])(("aple",), ("red",), ("white",), ("day",), ("flat",), ("OPEN",), (0.3,))
+        replace(WORLDS["small"], kinds=("aple",))

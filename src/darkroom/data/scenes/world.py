@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ...errors import InvalidRequest
 from .catalogue import CATALOGUE, COLOURS, kind
 from .chance import pick
 from .drawings import ALOFT
@@ -41,7 +42,7 @@ class World:
     ``sizes`` are the allowed long sides of things in fractions of the picture; ``snap`` is the fraction on
     whose multiples centres sit (0: anywhere); ``skills`` are (name, weight) pairs; ``holds_out`` says whether
     combinations that `heldout` names are left out, as in training. Raises UnknownName for a kind that the
-    catalogue lacks.
+    catalogue lacks, InvalidRequest for a skill that cannot be shown with what there is.
     """
 
     kinds: tuple[str, ...]
@@ -58,6 +59,27 @@ class World:
     def __post_init__(self) -> None:
         for name in self.kinds:
             kind(name)
+        for skill, weight in self.skills:
+            if weight and (missing := self._missing(skill)):
+                raise InvalidRequest(
+                    f"the skill '{skill}' needs {missing}; add it to the world or drop the skill"
+                )
+
+    def _missing(self, skill: str) -> str | None:
+        """What a skill needs that this world lacks."""
+        needs = {
+            "worn": [(self.wearers, "a kind that wears"), (self.wearables, "a kind that can be worn")],
+            "held": [
+                (self.holders, "a kind that holds"),
+                (self.held_aloft, "an umbrella, a balloon or a flag"),
+            ],
+            "crowd": [(self.people, "people"), ({"umbrella", "balloon"} & set(self.things), "an umbrella")],
+            "word": [("sign" in self.kinds, "the kind sign"), (self.words, "a word")],
+            "stack": [(self.bases, "a kind that supports")],
+            "three": [(self.bases, "a kind that supports")],
+        }
+        common = [(len(self.coloured) > 3, "four kinds in colours"), (len(self.colours) > 4, "five colours")]
+        return next((what for there, what in [*common, *needs.get(skill, [])] if not there), None)
 
     def size(self, rng: np.random.Generator, low: float, high: float) -> float:
         """One of the allowed long sides between low and high, or the allowed one nearest to that range."""

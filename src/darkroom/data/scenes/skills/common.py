@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..catalogue import CATALOGUE
+from ..catalogue import CATALOGUE, COLOURS
 from ..chance import chance, pick, weighted
 from ..graph import Box, Relation, RelationKind, Scene, Thing
 from ..layout import DoesNotFit, Size, size_of
@@ -45,6 +45,8 @@ def setting(rng: np.random.Generator, world: World, rain: float = 0.08) -> Setti
     """A ground, a light that can fall on it, and a style; plain and everyday ones most often."""
     ground = world.grounds[0] if chance(rng, 0.2) else pick(rng, world.grounds)
     style = world.styles[0] if chance(rng, 0.5) else pick(rng, world.styles)
+    if style == "neon" and ground in COLOURS:
+        ground = "black"  # neon glows in the dark: no plain ground would show its colour
     lights = [("day", 1.0)]
     if "rain" in world.lights and ground not in ("space", "snow", "wooden floor"):
         lights.append(("rain", rain / (1 - rain)))

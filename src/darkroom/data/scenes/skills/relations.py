@@ -146,8 +146,8 @@ def _colours_of_three(
 
 
 def _third(rng: np.random.Generator, world: World, kinds: list[str]) -> str:
-    if chance(rng, 0.4):
-        solids = [k for k in world.things if CATALOGUE[k].group == "solid" and k not in kinds]
+    solids = [k for k in world.things if CATALOGUE[k].group == "solid" and k not in kinds]
+    if solids and chance(rng, 0.4):
         return pick(rng, solids)
     return some_kind(rng, world.things, but=kinds)
 
