@@ -67,7 +67,7 @@ class World:
 
     def _missing(self, skill: str) -> str | None:
         """What a skill needs that this world lacks."""
-        needs = {
+        needs: dict[str, list[tuple[object, str]]] = {
             "worn": [(self.wearers, "a kind that wears"), (self.wearables, "a kind that can be worn")],
             "held": [
                 (self.holders, "a kind that holds"),
@@ -78,7 +78,10 @@ class World:
             "stack": [(self.bases, "a kind that supports")],
             "three": [(self.bases, "a kind that supports")],
         }
-        common = [(len(self.coloured) > 3, "four kinds in colours"), (len(self.colours) > 4, "five colours")]
+        common: list[tuple[object, str]] = [
+            (len(self.coloured) > 3, "four kinds in colours"),
+            (len(self.colours) > 4, "five colours"),
+        ]
         return next((what for there, what in [*common, *needs.get(skill, [])] if not there), None)
 
     def size(self, rng: np.random.Generator, low: float, high: float) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ....errors import UnknownName
 from ..chance import philox, weighted
 from ..graph import Scene
 from ..heldout import combinations_of, is_held_out
@@ -39,7 +40,9 @@ _TRIES = 10_000
 
 
 def draw(rng: np.random.Generator, world: World, skill: str) -> Scene:
-    """A scene of a skill, whether or not training may show it."""
+    """A scene of a skill, whether or not training may show it; UnknownName if there is no such skill."""
+    if skill not in SKILLS:
+        raise UnknownName("skill", skill, SKILLS)
     while True:
         try:
             return SKILLS[skill](rng, world)
