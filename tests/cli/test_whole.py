@@ -18,6 +18,8 @@ from darkroom.families.starter import Painter, Starter, StarterConfig
 from darkroom.networks.autoencoder import Autoencoder, AutoencoderConfig
 from darkroom.networks.dit import DiTConfig
 from darkroom.networks.text_encoder import TextEncoderConfig
+from darkroom.studio import models
+from darkroom.studio.files import sha256
 from darkroom.studio.pictures import read
 from darkroom.studio.replay import read_record
 from darkroom.text.tokenizer import Tokenizer
@@ -123,3 +125,10 @@ def test_what_only_the_model_knows_is_refused_in_one_line(darkroom, tmp_path, wo
     done = darkroom(f"generate 'a red cone' -m TINY {words}")
     assert done.exit_code == 2 and sentence in done.stderr and done.stderr.count("\n") == 1
     assert list((tmp_path / "pictures").iterdir()) == []
+
+
+def test_models_are_listed_by_what_their_files_say(darkroom, model, monkeypatch):
+    monkeypatch.setattr(models, "SHIPPED", {"tiny": model, "lost": model.with_name("lost.safetensors")})
+    (found,) = json.loads(darkroom("models --json").stdout)
+    assert (found["name"], found["family"], found["file"]) == ("tiny", "starter", str(model))
+    assert found["hash"] == sha256(model)[:10] and found["hash"] in darkroom("models").stdout

@@ -1,6 +1,8 @@
 """``darkroom evaluate``: a thin caller of ``darkroom.evaluation``."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -9,16 +11,34 @@ from darkroom.cli.output import json_option
 
 @click.command(short_help="Measure what a model can do.")
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), help="Where the sheets of pictures go.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A folder for the run.  [default: runs/evaluate-NAME]"
+)
+@click.option("--skill", "skills", multiple=True, help="Only this skill; may come again.  [default: all]")
+@click.option(
+    "--prompts", type=click.IntRange(1), default=100, show_default=True, help="Prompts of each skill."
+)
+@click.option(
+    "--pictures", type=click.IntRange(1), default=4, show_default=True, help="Pictures of each prompt."
+)
+@click.option("--steps", type=int, help="Sampling steps.  [default: the model's]")
+@click.option(
+    "--cfg-scale", "--cfg", "--guidance-scale", type=float, help="How closely to follow the prompt."
+)
+@click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
 @json_option
-def evaluate(name: str, out: Path | None, as_json: bool) -> None:
-    """Measure what a model can do, skill by skill, on prompts held out from its training.
+def evaluate(name: str, skills: Sequence[str], **settings: Any) -> None:
+    """Measure what a model can do, skill by skill, on combinations held out from its training.
+
+    Prints a table with the examiner's own accuracy beside it, and saves sheets of judged pictures. A run that
+    was stopped goes on where it was: give the same words again.
 
     \b
     Examples:
       darkroom evaluate starter
+      darkroom evaluate starter --skill count --skill colour --prompts 20
       darkroom evaluate starter --json > skills.json
     """
     from darkroom.evaluation.command import evaluate
 
-    evaluate(name, out=out, as_json=as_json)
+    evaluate(name, skills=skills or None, **settings)

@@ -12,6 +12,7 @@ import click
 from darkroom import __version__
 from darkroom.cli.evaluate import evaluate
 from darkroom.cli.generate import generate
+from darkroom.cli.models import models
 from darkroom.cli.replay import replay
 from darkroom.cli.samplers import samplers
 from darkroom.cli.show import show
@@ -86,5 +87,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (generate, replay, show, samplers, train, evaluate):
+for command in (generate, replay, show, models, samplers, train, evaluate):
     main.add_command(command)

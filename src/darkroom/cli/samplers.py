@@ -1,10 +1,8 @@
 """``darkroom samplers``: the ways from noise to a picture."""
 
-from collections.abc import Iterable, Sequence
-
 import click
 
-from darkroom.cli.output import json_option, print_json
+from darkroom.cli.output import json_option, named, print_json, print_table
 
 
 @click.command(short_help="List samplers and schedulers.")
@@ -27,24 +25,8 @@ def samplers(as_json: bool) -> None:
     method_columns = ("name", "label", "order", "calls", "stochastic", "when")
     grid_columns = ("name", "label", "when")
     if as_json:
-        print_json({"samplers": _named(method_columns, methods), "schedulers": _named(grid_columns, grids)})
+        print_json({"samplers": named(method_columns, methods), "schedulers": named(grid_columns, grids)})
         return
-    _print_table(("sampler", *method_columns[1:]), methods)
+    print_table(("sampler", *method_columns[1:]), methods)
     click.echo()
-    _print_table(("scheduler", *grid_columns[1:]), grids)
-
-
-def _named(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[dict[str, object]]:
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as their longest entry; yes and no for true and false."""
-    texts = [[name.upper() for name in columns], *([_text(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    for row in texts:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _text(value: object) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    print_table(("scheduler", *grid_columns[1:]), grids)
