@@ -53,7 +53,7 @@ def test_a_scale_may_follow_the_level_row_by_row():
 
 
 def test_interval_is_1_outside():
-    level = VE().at_logsnr(-torch.tensor([0.1, 0.28, 0.29, 5.0, 5.4, 5.5]).double().log())
+    level = VE().at_logsnr(-torch.tensor([0.1, 0.27, 0.29, 5.0, 5.4, 5.5]).double().log())
     assert interval(7.0, 0.28, 5.42)(level).tolist() == [1, 1, 7, 7, 7, 1]
 
 

@@ -39,16 +39,16 @@ def start(grid: Grid, rows: int = 3) -> torch.Tensor:
 @METHODS
 @pytest.mark.parametrize("path", PATHS)
 def test_the_error_falls_with_the_order_that_is_claimed(method, path):
-    errors = [error(method, even(PATHS[path], steps, INSIDE)) for steps in (64, 128, 256)]
-    assert orders(errors)[-1] == pytest.approx(method.order, abs=0.1)
+    (seen,) = orders([error(method, even(PATHS[path], steps, INSIDE)) for steps in (128, 256)])
+    assert seen == pytest.approx(method.order, abs=0.1)
 
 
 @METHODS
 @pytest.mark.parametrize("path", PATHS)
 def test_the_whole_path_ends_at_the_truth(method, path):
-    coarse, fine = (error(method, even(PATHS[path], steps, WHOLE)) for steps in (32, 256))
-    assert fine < (0.15 if method.stochastic else 0.03)
-    assert fine < coarse / 3
+    coarse, fine = (error(method, even(PATHS[path], steps, WHOLE)) for steps in (32, 128))
+    assert fine < (0.25 if method.stochastic else 0.06)
+    assert fine < coarse / 2
 
 
 @METHODS
@@ -70,27 +70,26 @@ def test_the_calls_that_are_claimed_are_made(method):
     ("method", "options"), [(ddpm, {}), (euler_a, {}), (ddim, {"eta": 1.0})], ids=["ddpm", "euler_a", "ddim"]
 )
 def test_stochastic_samplers_end_with_the_mean_and_covariance_of_the_data(method, options, schedule):
-    """Within 4 standard errors of the truth with 8,000 samples, steps being fine enough not to matter."""
+    """Within 4 standard errors of the truth with 4,000 samples, steps being fine enough not to matter."""
     mixture = GaussianMixture(
         double(0.2, 0.5, 0.3), double(2, 0, -1, 1.5, 0, -2).reshape(3, 2), double(0.5, 0.6, 0.4)
     )
-    rows, steps = 8000, 300
+    rows, steps = 4000, 200
     noise = Philox((5,), (rows, 2), dtype=torch.float64)
     grid = trailing(SCHEDULES[schedule], steps)
-    start = mixture_at(mixture, grid.start, noise)
-    end = sample(method(start, grid, lambda draw: noise(draw)[0], **options), mixture.denoise)
+    x = noised(mixture, grid.start, noise)
+    end = sample(method(x, grid, lambda draw: noise(draw)[0], **options), mixture.denoise)
     true = mixture.covariance
     assert ((end.mean(0) - mixture.mean).abs() < 4 * (true.diag() / rows).sqrt()).all()
     spread = (end - mixture.mean)[:, :, None] * (end - mixture.mean)[:, None, :]  # (rows, 2, 2)
     assert ((spread.mean(0) - true).abs() < 4 * spread.std(0) / math.sqrt(rows)).all()
 
 
-def mixture_at(mixture: GaussianMixture, level: Level, noise: Philox) -> torch.Tensor:
-    """Samples of the noised mixture."""
-    which = torch.arange(noise.shape[0]) % 10  # weights are tenths
-    means = mixture.means[torch.searchsorted(mixture.weights.cumsum(0) * 10, which, right=True)]
-    stds = mixture.stds[torch.searchsorted(mixture.weights.cumsum(0) * 10, which, right=True)]
-    x0 = means + stds[:, None] * noise(10**6)[0]
+def noised(mixture: GaussianMixture, level: Level, noise: Philox) -> torch.Tensor:
+    """One sample a row of the mixture at ``level``, the components in turn by their weights in tenths."""
+    which = torch.arange(noise.shape[0]) % 10
+    part = torch.searchsorted(mixture.weights.cumsum(0) * 10 - 0.5, which)
+    x0 = mixture.means[part] + mixture.stds[part, None] * noise(10**6)[0]
     return level.alpha * x0 + level.sigma * noise(0)[0]
 
 
