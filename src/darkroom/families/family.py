@@ -12,7 +12,7 @@ from darkroom.networks.conditioning import Conditioning
 
 
 class Model(Protocol):
-    """A loaded model: a process, a network, the way in (prompts, pictures) and the way out (latents to pictures)."""
+    """A loaded model: a process, a network, the way in (prompts, pictures) and the way out (pictures)."""
 
     name: str
     process: Process

@@ -22,6 +22,7 @@ from darkroom.networks.text_encoder import TextEncoder, TextEncoderConfig
 from darkroom.text.tokenizer import Tokenizer
 
 FORMAT = "darkroom.starter.1"
+"""The one metadata key; its value is the configuration. Several would be shuffled, and bytes should repeat."""
 DEFAULTS: dict[str, Any] = {"steps": 16, "cfg_scale": 3.0, "sampler": "dpmpp_2m", "scheduler": "trailing"}
 SHIPPED = Path(__file__).parent / "assets" / "starter.safetensors"
 
@@ -52,10 +53,13 @@ class Painter(nn.Module):
 
 
 class Starter:
-    """A :class:`~darkroom.families.family.Model`: rectified flow with a network that predicts x0."""
+    """A :class:`~darkroom.families.family.Model`: rectified flow with a network that predicts x0.
+
+    The flow is shifted towards noise, where its latents, strong in their coarse structure, are decided.
+    """
 
     name = "starter"
-    process = Process(Flow(), predict_x0)
+    process = Process(Flow(shift=2.0), predict_x0)
 
     def __init__(self, config: StarterConfig, painter: Painter, autoencoder: Autoencoder) -> None:
         self.config = config
@@ -100,7 +104,7 @@ class Starter:
             k: v.to(torch.float16 if v.is_floating_point() else v.dtype).contiguous()
             for k, v in state.items()
         }
-        save_file(half, path, {"format": FORMAT, "config": json.dumps(asdict(self.config), sort_keys=True)})
+        save_file(half, path, {FORMAT: json.dumps(asdict(self.config), sort_keys=True)})
 
 
 def config_from_json(text: str) -> StarterConfig:
@@ -124,11 +128,9 @@ def load(path: Path = SHIPPED) -> Starter:
     """
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise ValueError(
-                f"{path}: not a starter file (format {metadata.get('format')!r}, expected {FORMAT!r})"
-            )
-        config = config_from_json(metadata["config"])
+        if FORMAT not in metadata:
+            raise ValueError(f"{path}: not a starter file, whose metadata has the key '{FORMAT}'")
+        config = config_from_json(metadata[FORMAT])
         names = file.keys()
         tensors = {name: file.get_tensor(name) for name in names}
     with torch.device("meta"):
@@ -145,7 +147,7 @@ def load(path: Path = SHIPPED) -> Starter:
 
 def detect(header: Header) -> bool:
     """A starter file says so in its metadata."""
-    return header.metadata.get("format") == FORMAT
+    return FORMAT in header.metadata
 
 
 FAMILY = Family("starter", detect, load)

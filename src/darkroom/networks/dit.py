@@ -17,7 +17,7 @@ from darkroom.networks.layers import FeedForward, merge_heads, rotary_2d, rotate
 
 @dataclass(frozen=True)
 class DiTConfig:
-    """Sizes: ``channels`` of the signal, ``patch`` positions a token's side, ``text_width`` of the prompt's tokens."""
+    """``channels`` of the signal, ``patch`` positions a token's side, ``text_width`` of prompt tokens."""
 
     channels: int
     patch: int = 1

@@ -37,7 +37,7 @@ def rotary_1d(
 
 
 def rotary_2d(height: int, width: int, head: int, device: torch.device | None = None) -> Tensor:
-    """Rotary angles of a grid, row by row: (height * width, head / 2); half the pairs turn with y, half with x."""
+    """Rotary angles of a grid, row by row: (height * width, head / 2); half turn with y, half with x."""
     down = rotary_1d(height, head // 2, device, longest=100.0)  # grids are short, so the slowest turn is too
     across = rotary_1d(width, head // 2, device, longest=100.0)
     grid = torch.cat([down[:, None].expand(-1, width, -1), across[None].expand(height, -1, -1)], dim=-1)

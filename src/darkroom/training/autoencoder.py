@@ -17,7 +17,7 @@ from darkroom.training.recipe import Batch, Recipe, generator
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LATENT_NOISE = 0.2
+LATENT_NOISE = 0.15
 
 
 def autoencoder(name: str, seed: int = 0) -> Recipe:
@@ -56,7 +56,7 @@ def autoencoder(name: str, seed: int = 0) -> Recipe:
         steps=chosen.autoencoder_steps,
         batch_size=chosen.autoencoder_batch,
         seed=seed,
-        optimizer=OptimizerRecipe(rate=LearningRate(peak=2e-3, warmup=100, decay=chosen.autoencoder_steps)),
+        optimizer=OptimizerRecipe(rate=LearningRate(peak=1.5e-3, warmup=100, decay=chosen.autoencoder_steps)),
         ema=(Decay(0.995),),
         sheet=partial(reconstruction_sheet, pictures=Pictures(dataset, chosen.side, 8)),
         sheet_every=400,

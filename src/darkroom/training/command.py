@@ -1,29 +1,23 @@
-"""``darkroom train``: recipes by name."""
+"""``darkroom train``: what can be trained, by name."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from darkroom.errors import UnknownName
 from darkroom.training.loop import train as train_recipe
 from darkroom.training.recipe import Recipe
 
+COURSES = {"starter": "darkroom.training.starter:train_starter"}
+"""Trainings of several recipes: a function (preset, out, **options) that returns what it made."""
+
 RECIPES = {
-    "starter": "darkroom.training.starter:starter",
-    "autoencoder": "darkroom.training.starter:autoencoder",
+    "autoencoder": "darkroom.training.autoencoder:autoencoder",
     "examiner": "darkroom.evaluation.recipe:examiner",
 }
-"""Where each recipe's function is, which takes a preset's name; imported only when it is asked for."""
-
-
-def find(name: str, preset: str) -> Recipe:
-    """The recipe of that name. Raises UnknownName, and what the recipe's function says about the preset."""
-    if name not in RECIPES:
-        raise UnknownName("recipe", name, RECIPES)
-    module, _, function = RECIPES[name].partition(":")
-    make: Callable[[str], Recipe] = getattr(import_module(module), function)
-    return make(preset)
+"""Trainings of one recipe: a function (preset) that returns it. All are imported only when asked for."""
 
 
 def train(
@@ -37,12 +31,29 @@ def train(
     resume: bool = True,
     quiet: bool = False,
 ) -> Path:
-    """Train a recipe by name into ``out`` ("runs/NAME-PRESET"); ``steps`` replaces its length.
+    """Train by name into ``out`` ("runs/NAME-PRESET"); ``steps`` replaces the length of the (longest) run.
 
-    Everything else is as in :func:`darkroom.training.loop.train`.
+    Returns what was made: a checkpoint, or the starter's file. Everything else is as in
+    :func:`darkroom.training.loop.train`. Raises UnknownName, and what is said about the preset.
     """
-    recipe = find(name, preset)
-    if steps is not None:
-        recipe = replace(recipe, steps=steps)
     folder = out or Path("runs") / f"{name}-{preset}"
-    return train_recipe(recipe, folder, resume=resume, max_minutes=max_minutes, finish=finish, quiet=quiet)
+    how: dict[str, Any] = {"resume": resume, "max_minutes": max_minutes, "finish": finish, "quiet": quiet}
+    if name in COURSES:
+        course: Callable[..., Path] = function(COURSES[name])
+        return course(preset, folder, steps=steps, **how)
+    recipe = find(name, preset)
+    return train_recipe(recipe if steps is None else replace(recipe, steps=steps), folder, **how)
+
+
+def find(name: str, preset: str) -> Recipe:
+    """The recipe of that name. Raises UnknownName, and what the recipe's function says about the preset."""
+    if name not in RECIPES:
+        raise UnknownName("training", name, RECIPES | COURSES)
+    make: Callable[[str], Recipe] = function(RECIPES[name])
+    return make(preset)
+
+
+def function(path: str) -> Callable[..., Any]:
+    """The function at ``module:name``."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

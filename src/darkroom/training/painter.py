@@ -49,7 +49,7 @@ def painter(name: str, autoencoder: Autoencoder, *, steps: int | None = None, se
     """The recipe of text encoder and transformer, on the latents of a trained autoencoder.
 
     Rectified flow; the network predicts x0 under the velocity loss (Li and He 2025, arXiv 2511.13720), at
-    times drawn logit-normally, a little towards noise (Esser et al. 2024, arXiv 2403.03206, section 3.1).
+    times drawn logit-normally and shifted by the schedule (Esser et al. 2024, arXiv 2403.03206, section 3.1).
     """
     chosen = preset(name)
     length = steps or chosen.steps
@@ -62,7 +62,7 @@ def painter(name: str, autoencoder: Autoencoder, *, steps: int | None = None, se
         with torch.no_grad():
             x0 = frozen.encode(to_signal(batch["picture"])).contiguous()
         draw = generator(seed, step, x0.device)
-        t = torch.sigmoid(0.4 + torch.randn(len(x0), generator=draw, device=x0.device))
+        t = torch.sigmoid(torch.randn(len(x0), generator=draw, device=x0.device))
         eps = torch.randn(x0.shape, generator=draw, device=x0.device)
         words, letters = batch["words"], batch["letters"]
         level = Starter.process.schedule.at(t)
