@@ -34,7 +34,7 @@ def evaluate(
     """Measure a model: print the table (or JSON), and leave it with sheets of judged pictures in ``out``.
 
     ``out`` ("runs/evaluate-NAME") keeps every verdict, so that the same call goes on where a stopped one was.
-    What is None is left to the model. Raises DarkroomError for unknown names and for a folder of another evaluation.
+    What is None is left to the model. Raises DarkroomError for unknown names and a folder of another evaluation.
     """
     judge = load(examiner)
     plan = Plan(world_of(judge), _known(skills), prompts, pictures)

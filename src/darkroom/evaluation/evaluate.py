@@ -60,7 +60,7 @@ def run(
     generate: Generator,
     judge: Looks,
     journal: Journal,
-    advance: Callable[[int], None] = lambda done: None,
+    advance: Callable[[int], object] = int,
 ) -> None:
     """Make and judge every picture that the journal lacks; ``advance`` hears of how many more are done."""
     for skill in plan.skills:

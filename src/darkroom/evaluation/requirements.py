@@ -1,7 +1,7 @@
 """What a picture must show to be right, and whether it does.
 
-The rules are those of GenEval (Ghosh et al. 2023, arXiv 2310.11513) where it has one: what is named must be there,
-numbers must be exact, colours must sit on the right things, and positions are read from boxes.
+The rules are those of GenEval (Ghosh et al. 2023, arXiv 2310.11513) where it has one: what is named must be
+there, numbers must be exact, colours must sit on the right things, and positions are read from boxes.
 """
 
 from abc import ABC, abstractmethod
@@ -41,7 +41,8 @@ class Group(Requirement):
     def faults(self, seen: Findings) -> Iterator[str]:
         found = len(seen.of(self.kinds, self.colour))
         if found < self.count or (self.exactly and found > self.count):
-            yield f"{_number(found, self)}, not {_number(self.count, self)}"
+            told = f"{self.count} {_name(self, self.count)}"
+            yield f"{found} {_name(self, found)}, not {told}" if found else f"no {_name(self, self.count)}"
 
     def __str__(self) -> str:
         return f"the {_name(self, self.count)}"
@@ -172,7 +173,3 @@ def _name(group: Group, count: int) -> str:
     singular = "person" if len(group.kinds) > 1 else group.kinds[0]
     noun = singular if count == 1 else CATALOGUE[singular].plural
     return f"{group.colour} {noun}" if group.colour else noun
-
-
-def _number(count: int, group: Group) -> str:
-    return f"{count or 'no'} {_name(group, count)}"

@@ -1,0 +1,153 @@
+"""What a picture must show: true pictures are right, and each kind of fault is found and told."""
+
+from dataclasses import replace
+
+import pytest
+
+from darkroom.data.scenes.chance import philox
+from darkroom.data.scenes.graph import Box
+from darkroom.data.scenes.skills import SKILLS, draw
+from darkroom.data.scenes.world import full_world, small_world
+from darkroom.evaluation.breaks import broken
+from darkroom.evaluation.findings import Finding, Findings, truth
+from darkroom.evaluation.own_colours import OWN_COLOURS, called
+from darkroom.evaluation.requirements import (
+    Around,
+    Arranged,
+    Group,
+    Held,
+    Only,
+    Placed,
+    Spelled,
+    Verdict,
+    Worn,
+    check,
+)
+from darkroom.evaluation.told import HARD, requirements_of
+
+LEFT, RIGHT = Box(0.1, 0.4, 0.3, 0.6), Box(0.6, 0.4, 0.8, 0.6)
+
+
+def found(*things: Finding, **around: str) -> Findings:
+    return Findings(things, **around)
+
+
+@pytest.mark.parametrize("world", [small_world(), full_world()], ids=["small", "full"])
+@pytest.mark.parametrize("skill", SKILLS)
+def test_the_truth_about_a_scene_is_right_and_the_truth_about_a_broken_one_is_wrong(skill, world):
+    for i in range(25):
+        scene = draw(philox(11, i), world, skill)
+        requirements = requirements_of(scene)
+        assert requirements
+        assert check(requirements, truth(scene)) == Verdict(True)
+        wrong = check(requirements, truth(broken(scene, world, philox(12, i))))
+        assert not wrong.right and wrong.reasons
+
+
+@pytest.mark.parametrize("skill", SKILLS)
+def test_an_empty_picture_is_wrong(skill):
+    scene = draw(philox(13, 0), small_world(), skill)
+    assert not check(requirements_of(scene), found()).right
+
+
+def test_a_number_told_exactly_allows_no_more_and_a_name_alone_does():
+    apples = [Finding("apple", Box(x, 0.4, x + 0.1, 0.5), "red") for x in (0.1, 0.3, 0.5)]
+    exact, some = Group(("apple",), None, 2, exactly=True), Group(("apple",), None, 2)
+    assert check([exact, some], found(*apples[:2])).right
+    assert check([some], found(*apples)).right
+    assert check([exact], found(*apples)).reasons == ("3 apples, not 2 apples",)
+    assert check([some], found(apples[0])).reasons == ("1 apple, not 2 apples",)
+
+
+def test_colours_are_bound_to_their_things():
+    told = [Group(("cube",), "red"), Group(("sphere",), "blue"), Only(("cube",), ("red",))]
+    right = found(Finding("cube", LEFT, "red"), Finding("sphere", RIGHT, "blue"))
+    swapped = found(Finding("cube", LEFT, "blue"), Finding("sphere", RIGHT, "red"))
+    assert check(told, right).right
+    assert check(told, swapped).reasons == (
+        "no red cube",
+        "no blue sphere",
+        "a blue cube, not red",
+    )
+
+
+def test_a_thing_left_in_its_own_colour_has_the_one_that_people_see():
+    assert called("apple", None) == "red" and called("apple", "blue") == "blue"
+    assert called("cube", None) == "grey" and called("panda", None) is None
+    assert set(OWN_COLOURS) <= set(full_world().kinds)
+
+
+def test_positions_hold_for_every_pair():
+    cats, dog = Group(("cat",), None, 2), Group(("dog",))
+    left = [Finding("cat", Box(0.1, y, 0.3, y + 0.2)) for y in (0.1, 0.6)]
+    place = Placed(cats, "left of", dog)
+    assert check([place], found(*left, Finding("dog", RIGHT))).right
+    stray = replace(left[1], box=Box(0.82, 0.6, 0.98, 0.8))
+    assert check([place], found(left[0], stray, Finding("dog", RIGHT))).reasons == (
+        "the cats not left of the dog",
+    )
+    assert not check([place], found(*left)).right, "without the other thing there is no relation"
+
+
+def test_of_too_many_the_surest_are_meant():
+    place = Placed(Group(("cat",)), "left of", Group(("dog",)))
+    faint = Finding("cat", Box(0.85, 0.4, 0.95, 0.6), score=0.4)
+    assert check([place], found(faint, Finding("cat", LEFT), Finding("dog", RIGHT))).right
+
+
+def test_clothes_must_be_on_the_right_head():
+    pig, man = Finding("pig", LEFT), Finding("man", RIGHT)
+    crown = Finding("crown", Box(0.12, 0.3, 0.28, 0.42))
+    assert check([Worn(Group(("crown",)), Group(("pig",)))], found(pig, man, crown)).right
+    assert check([Worn(Group(("crown",)), Group(("man",)))], found(pig, man, crown)).reasons == (
+        "the crown not worn by the man",
+    )
+
+
+def test_what_is_held_belongs_to_the_nearest_person():
+    boy, girl = Finding("boy", Box(0.1, 0.4, 0.3, 0.7)), Finding("girl", Box(0.35, 0.4, 0.55, 0.7))
+    heart = Finding("heart", Box(0.52, 0.5, 0.62, 0.6), "red")
+    assert check([Held(Group(("heart",), "red"), Group(("girl",)))], found(boy, girl, heart)).right
+    assert not check([Held(Group(("heart",), "red"), Group(("boy",)))], found(boy, girl, heart)).right
+    assert not check([Held(Group(("heart",), "red"), Group(("girl",)))], found(heart)).right
+
+
+def test_a_word_must_be_spelled_to_the_letter():
+    sign = Finding("sign", LEFT, word="OPEN")
+    assert check([Spelled("OPEN")], found(sign)).right
+    assert check([Spelled("OPEN")], found(replace(sign, word="OPN"))).reasons == (
+        "the sign says OPN, not OPEN",
+    )
+    assert check([Spelled("OPEN")], found()).reasons == ("no sign",)
+
+
+def test_a_figure_needs_all_its_things():
+    cats = [Finding("cat", Box(x, y, x + 0.2, y + 0.2)) for x, y in ((0.4, 0.2), (0.27, 0.45), (0.53, 0.45))]
+    figure = Arranged(Group(("cat",), None, 3), "pyramid")
+    assert check([figure], found(*cats)).right
+    assert not check([figure], found(*cats[:2])).right
+
+
+def test_ground_and_light_are_judged_where_they_are_required():
+    assert check([Around(ground="beach")], found(ground="beach", light="day")).right
+    assert check([Around(light="rain")], found(ground="beach", light="day")).reasons == (
+        "day around, not rain",
+    )
+
+
+def test_every_hard_prompt_is_wrong_for_an_empty_picture_and_names_only_what_there_is():
+    assert len(HARD) == 8
+    for requirements in HARD.values():
+        assert not check(requirements, found()).right
+
+
+def test_the_hardest_prompt_is_right_when_it_is_shown_and_wrong_when_one_umbrella_changes_its_colour():
+    prompt = "a red umbrella in a crowd of people holding black umbrellas in the rain"
+    people = [Finding("man", Box(x, 0.5, x + 0.15, 0.8)) for x in (0.1, 0.4, 0.7)]
+    umbrellas = [
+        Finding("umbrella", Box(x, 0.3, x + 0.16, 0.6), colour)
+        for x, colour in ((0.1, "black"), (0.4, "red"), (0.7, "black"))
+    ]
+    assert check(HARD[prompt], found(*people, *umbrellas, light="rain")).right
+    umbrellas[0] = replace(umbrellas[0], colour="red")
+    assert not check(HARD[prompt], found(*people, *umbrellas, light="rain")).right
