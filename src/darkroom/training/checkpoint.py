@@ -45,8 +45,9 @@ class Checkpoint:
 
 
 def save(folder: Path, step: int, parts: Parts, facts: Mapping[str, Any], keep: int = 2) -> Path:
-    """Write a checkpoint into ``folder`` and leave the newest ``keep``; returns its path.
+    """Write a checkpoint into ``folder`` and leave the newest ``keep`` up to it; returns its path.
 
+    Those of later steps can only be damaged ones that were passed over: they neither count nor go.
     Raises DarkroomError on a full or unwritable disk; older checkpoints are then as they were.
     """
     final = folder / f"step-{step:08d}"
@@ -61,7 +62,7 @@ def save(folder: Path, step: int, parts: Parts, facts: Mapping[str, Any], keep: 
             shutil.rmtree(part, ignore_errors=True)
             raise
         sync_folder(folder)
-        _remove(_all(folder)[:-keep])
+        _remove([path for at, path in _all(folder) if at <= step][:-keep])
     return final
 
 
@@ -75,7 +76,7 @@ def load(path: Path) -> Checkpoint:
 def newest(folder: Path) -> tuple[Checkpoint | None, list[Damaged]]:
     """The newest whole checkpoint (None where there is none), and the damaged ones that were passed over."""
     damaged: list[Damaged] = []
-    for path in reversed(_all(folder)):
+    for _, path in reversed(_all(folder)):
         try:
             return load(path), damaged
         except Damaged as error:
@@ -89,10 +90,10 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _all(folder: Path) -> list[Path]:
-    """Checkpoints from the oldest to the newest."""
-    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+def _all(folder: Path) -> list[tuple[int, Path]]:
+    """Step and path of each checkpoint, from the oldest to the newest."""
+    matches = ((NAME.fullmatch(path.name), path) for path in folder.glob("step-*"))
+    return sorted((int(match[1]), path) for match, path in matches if match)
 
 
 def _write(part: Path, step: int, parts: Parts, facts: Mapping[str, Any]) -> None:
@@ -124,10 +125,10 @@ def _manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads((path / "manifest.json").read_bytes())
         body: dict[str, Any] = manifest["body"]
         whole = manifest["sha256"] == _digest(body)
-    except FileNotFoundError:
-        raise Damaged(path, "manifest.json is missing") from None
+    except OSError as error:
+        raise Damaged(path, f"manifest.json: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
-        raise Damaged(path, "manifest.json is unreadable") from None
+        raise Damaged(path, "manifest.json has changed") from None
     if not whole:
         raise Damaged(path, "manifest.json has changed")
     if body["format"] != FORMAT:
@@ -142,8 +143,8 @@ def _part(path: Path, name: str, digest: str) -> dict[str, Tensor]:
         if sha256(data).hexdigest() != digest:
             raise Damaged(path, f"{file.name} has changed")
         return safetensors.load(data)
-    except FileNotFoundError:
-        raise Damaged(path, f"{file.name} is missing") from None
+    except OSError as error:
+        raise Damaged(path, f"{file.name}: {error.strerror}") from None
     except SafetensorError as error:
         raise Damaged(path, f"{file.name}: {error}") from None
 

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -47,7 +48,7 @@ class PowerFunction:
     def name(self) -> str:
         return f"ema-power-{self.sigma_rel}"
 
-    @property
+    @cached_property
     def gamma(self) -> float:
         """The positive root of (gamma + 2)^2 (gamma + 3) = (gamma + 1) / sigma_rel^2 (equation 3)."""
         inverse = self.sigma_rel**-2

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
 
@@ -84,7 +85,8 @@ class Run:
                 self._steps(journal)
             except WorkerDied:
                 self.save()
-                raise
+                if not self.stop:  # what stops us may have reached the workers too
+                    raise
         path = self.save()
         if self.stop and not state.done:
             raise Stopped(self.stop.name, state.step, path)
@@ -103,7 +105,10 @@ class Run:
                     self.save()
                 if recipe.sheet and (state.step % recipe.sheet_every == 0 or state.done):
                     self._draw()
-                if self.stop or time.monotonic() >= self.deadline:
+                if time.monotonic() >= self.deadline and not state.done:
+                    self.report.say("the time is up; the same command carries on.")
+                    return
+                if self.stop:
                     return
 
     def _saves_are_due(self) -> bool:
@@ -146,13 +151,14 @@ class Run:
 
 
 def weights(out: Path, recipe: Recipe, average: str | None = None) -> nn.Module:
-    """The newest checkpoint's network in ``out``, in eval mode, without gradients, on the recipe's device.
+    """The newest checkpoint's network in ``out``, in eval mode, without gradients, on the CPU.
 
     ``average`` names one of the recipe's averages; without it, the first one (the network where there is
     none). Raises DarkroomError where there is no whole checkpoint, or none that the recipe fits.
     """
-    with _steady(recipe):
-        state, last, _ = _begin(recipe, out)
+    on_cpu = replace(recipe, device="cpu")
+    with _steady(on_cpu):
+        state, last, _ = _begin(on_cpu, out)
     if last is None:
         raise DarkroomError(f"there is no checkpoint in '{out}'; train first, or name another folder.")
     averages = {one.profile.name: one.network for one in state.averages}
@@ -173,7 +179,11 @@ def _begin(recipe: Recipe, out: Path) -> tuple[State, Path | None, list[str]]:
         return state, None, []
     state.restore(found)
     notices = [f"passed over: {error}" for error in damaged]
-    return state, found.path, [*notices, f"carrying on from '{found.path}'."]
+    notices.append(f"carrying on from '{found.path}'.")
+    then, now = found.facts["machine"], state.machine()
+    if changed := [f"{name} was {then[name]}, is {now[name]}" for name in now if then[name] != now[name]]:
+        notices.append(f"numbers may differ in their last digits from here on: {', '.join(changed)}.")
+    return state, found.path, notices
 
 
 def _finish(state: State, steps: int | None) -> list[str]:

@@ -95,9 +95,22 @@ class State:
         """The rest of a checkpoint."""
         return {
             "recipe": self.recipe.facts(),
+            "machine": self.machine(),
             "updates": self.updates,
             "skipped_in_row": self.skipped_in_row,
             "finish": None if self.ending == self.recipe.ending else [self.ending.start, self.ending.steps],
+        }
+
+    def machine(self) -> dict[str, Any]:
+        """What rounding depends on."""
+        cuda = self.device.type == "cuda"
+        return {
+            "torch": torch.__version__,
+            "device": torch.cuda.get_device_name(self.device)
+            if cuda
+            else torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+            "compiled": list(self.recipe.compile),
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
