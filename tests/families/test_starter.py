@@ -21,7 +21,7 @@ def starter() -> Starter:
     config = StarterConfig(
         TextEncoderConfig(tokenizer.word_count, tokenizer.letter_count, width=32, depth=1, heads=2),
         DiTConfig(channels=4, width=32, depth=1, heads=2, text_width=32),
-        AutoencoderConfig(4, (8, 8, 8), (0, 0, 0), (0, 0, 0)),
+        AutoencoderConfig(4, (8, 8, 8), (0, 0, 0)),
         tokenizer.vocabulary,
         side=32,
     )

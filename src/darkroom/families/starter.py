@@ -22,7 +22,7 @@ from darkroom.networks.text_encoder import TextEncoder, TextEncoderConfig
 from darkroom.text.tokenizer import Tokenizer
 
 FORMAT = "darkroom.starter.1"
-"""The one metadata key; its value is the configuration. Several would be shuffled, and bytes should repeat."""
+"""The one metadata key, holding the configuration. Several would be shuffled, and bytes should repeat."""
 DEFAULTS: dict[str, Any] = {"steps": 16, "cfg_scale": 3.0, "sampler": "dpmpp_2m", "scheduler": "trailing"}
 SHIPPED = Path(__file__).parent / "assets" / "starter.safetensors"
 

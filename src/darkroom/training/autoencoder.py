@@ -1,7 +1,7 @@
 """The recipe of the starter's autoencoder."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,16 +33,12 @@ def autoencoder(name: str, seed: int = 0) -> Recipe:
 
     def loss(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         picture = to_signal(batch["picture"])
-        shape = (
-            len(picture),
-            chosen.autoencoder.channels,
-            picture.shape[2] // cell,
-            picture.shape[3] // cell,
-        )
+        with torch.no_grad():
+            latent = cast(Autoencoder, network).encode(picture)
         draw = generator(seed, step, picture.device)
         strength = LATENT_NOISE * torch.rand(len(picture), 1, 1, 1, generator=draw, device=picture.device)
-        noise = strength * torch.randn(shape, generator=draw, device=picture.device)
-        made = network(picture, noise)
+        noise = torch.randn(latent.shape, generator=draw, device=picture.device)
+        made = network(latent + strength * noise)
         return {
             "loss": reconstruction_loss(made, picture).mean(),
             "psnr": psnr(made.detach(), picture).mean(),

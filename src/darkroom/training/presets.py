@@ -44,7 +44,7 @@ def _cpu() -> Preset:
         world=small_world(),
         side=128,
         autoencoder=AutoencoderConfig(),
-        network=DiTConfig(channels=32),
+        network=DiTConfig(channels=48),
         text_depth=2,
         text_length=36,
         autoencoder_steps=2200,
@@ -62,10 +62,8 @@ def _gpu() -> Preset:
     return Preset(
         world=full_world(),
         side=256,
-        autoencoder=AutoencoderConfig(
-            widths=(96, 192, 384), encoder_depths=(1, 1, 2), decoder_depths=(2, 3, 3)
-        ),
-        network=DiTConfig(channels=32, width=512, depth=10, heads=8, text_width=384),
+        autoencoder=AutoencoderConfig(channels=64, widths=(96, 192, 384), depths=(2, 3, 3)),
+        network=DiTConfig(channels=64, width=512, depth=10, heads=8, text_width=384),
         text_depth=4,
         text_length=64,
         autoencoder_steps=12_000,
@@ -83,7 +81,7 @@ def _smoke() -> Preset:
     return Preset(
         world=small_world(),
         side=64,
-        autoencoder=AutoencoderConfig(8, (16, 32, 64), (0, 0, 0), (0, 0, 0)),
+        autoencoder=AutoencoderConfig(8, (16, 32, 64), (0, 0, 0)),
         network=DiTConfig(channels=8, width=64, depth=2, heads=2, text_width=64),
         text_depth=1,
         text_length=64,
