@@ -42,11 +42,19 @@ def prompt(value: float, length: int) -> Conditioning:
 def job(network: nn.Module, seed: int, sampler: str, steps: int, scale: float) -> Job:
     grid, noise = trailing(PROCESS.schedule, steps), Philox.run(seed, 1, SHAPE)
     method = SAMPLERS[sampler]
-    guide = cfg(prompt(0.1 * seed, 1 + seed), prompt(0.0, 1), scale) if scale != 1 else unguided(prompt(0.2, 2))
+    guide = (
+        cfg(prompt(0.1 * seed, 1 + seed), prompt(0.0, 1), scale) if scale != 1 else unguided(prompt(0.2, 2))
+    )
     return Job(method(noise(0), grid, noise), guide, PROCESS, network, method.questions(grid))
 
 
-MIX = [(1, "euler", 3, 2.0), (2, "heun", 5, 1.0), (3, "dpmpp_2m", 4, 3.5), (4, "euler_a", 7, 2.0), (5, "ddpm", 2, 1.0)]
+MIX = [
+    (1, "euler", 3, 2.0),
+    (2, "heun", 5, 1.0),
+    (3, "dpmpp_2m", 4, 3.5),
+    (4, "euler_a", 7, 2.0),
+    (5, "ddpm", 2, 1.0),
+]
 
 
 def finished(network: nn.Module, specs: list, max_rows: int = 64) -> list[Tensor]:

@@ -66,13 +66,13 @@ class Starter:
         self.tokenizer = Tokenizer(config.vocabulary, config.text.slots)
         self.painter = painter.eval().requires_grad_(False)
         self.autoencoder = autoencoder.eval().requires_grad_(False)
-        self.network = painter.network
+        self.network: nn.Module = painter.network
         self.defaults = DEFAULTS | {"width": config.side, "height": config.side}
 
     @property
     def device(self) -> torch.device:
         """Where the weights live."""
-        return self.network.embed.weight.device
+        return self.painter.network.embed.weight.device
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         tokens = self.tokenizer.encode(prompts)

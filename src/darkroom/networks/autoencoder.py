@@ -1,8 +1,9 @@
 """An autoencoder of two unlike halves: principal components in, a convolutional network out.
 
-Each cell of pixels is coded by its principal components, the best linear code there is, found in closed form. A
-network then learns to draw from these codes and their neighbours what a linear decoder cannot: edges, letters,
-faces. It is trained on codes with a little noise, so that the small errors of a sampler stay invisible.
+Each cell of pixels is coded by its principal components, the best linear code there is, found in closed form.
+A network then learns to draw from these codes and their neighbours what a linear decoder cannot: edges,
+letters, faces. It is trained on codes with a little noise, so that the small errors of a sampler stay
+invisible.
 All its work happens at a quarter of the picture's side or less: the last step to pixels is a shuffle
 (Shi et al. 2016, arXiv 1609.05158).
 """
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """``widths`` and ``depths`` of the decoder go from the finest level (a quarter of the side) to the coarsest.
+    """``widths`` and ``depths`` of the decoder go from the finest level (a quarter of the side) upwards.
 
     Each further level halves the side once more: three levels make latents 16 times smaller a side.
     """
@@ -127,7 +128,7 @@ class Autoencoder(nn.Module):
         return (root * self.deviation.mean().sqrt())[:, None, None]
 
     def encode(self, picture: Tensor) -> Tensor:
-        """Latents of mean square one. Raises ValueError when the sides are not multiples of ``downscale``."""
+        """Latents of mean square one. Raises ValueError for sides that are not multiples of ``downscale``."""
         cell = self.config.downscale
         if any(side % cell for side in picture.shape[-2:]):
             high, wide = picture.shape[-2:]
