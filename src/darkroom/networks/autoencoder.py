@@ -120,8 +120,8 @@ class Autoencoder(nn.Module):
     def strength(self) -> Tensor:
         """What a component is divided by to make a latent channel, (channels, 1, 1).
 
-        Channels so have the square root of their component's deviation, one on average: coarse structure stays
-        stronger than detail, and a diffusion model meets them in that order
+        Channels so have the square root of their component's deviation, one on average: coarse structure
+        stays stronger than detail, and a diffusion model meets them in that order
         (compare Skorokhodov et al. 2025, arXiv 2502.14831).
         """
         root = self.deviation.sqrt()

@@ -21,7 +21,7 @@ LATENT_NOISE = 0.15
 
 
 def autoencoder(name: str, seed: int = 0) -> Recipe:
-    """The recipe of the autoencoder: L1 on pixels and edges, decoding from slightly noisy latents."""
+    """The recipe of the decoder: L1 on pixels and edges, from slightly noisy latents of close-ups."""
     chosen = preset(name)
     dataset, cell = SceneDataset(chosen.world, seed), chosen.autoencoder.downscale
 
@@ -39,10 +39,8 @@ def autoencoder(name: str, seed: int = 0) -> Recipe:
         strength = LATENT_NOISE * torch.rand(len(picture), 1, 1, 1, generator=draw, device=picture.device)
         noise = torch.randn(latent.shape, generator=draw, device=picture.device)
         made = network(latent + strength * noise)
-        return {
-            "loss": reconstruction_loss(made, picture).mean(),
-            "psnr": psnr(made.detach(), picture).mean(),
-        }
+        likeness = psnr(made.detach(), picture).mean()
+        return {"loss": reconstruction_loss(made, picture).mean(), "psnr": likeness}
 
     return Recipe(
         name="autoencoder",
