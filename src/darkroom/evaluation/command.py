@@ -15,6 +15,7 @@ from darkroom.errors import DarkroomError, UnknownName
 from .evaluate import SHOWN, Generator, Plan, run
 from .journal import Journal
 from .judge import SHIPPED, Judge, load
+from .prompts import HARD_PICTURES, HARD_SKILL
 from .scores import Report, report
 
 
@@ -34,10 +35,10 @@ def evaluate(
     """Measure a model: print the table (or JSON), and leave it with sheets of judged pictures in ``out``.
 
     ``out`` ("runs/evaluate-NAME") keeps every verdict, so that the same call goes on where a stopped one was.
-    What is None is left to the model. Raises DarkroomError for unknown names and a folder of another evaluation.
+    What is None is left to the model. Raises DarkroomError for unknown names and for another's folder.
     """
     judge = load(examiner)
-    plan = Plan(world_of(judge), _known(skills), prompts, pictures)
+    plan = _plan(world_of(judge), _known(skills), prompts, pictures)
     chosen = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     generate, digest = studio(name, chosen)
     settings = {"model": name, "sha256": digest, **{k: v for k, v in chosen.items() if v is not None}}
@@ -55,11 +56,18 @@ def world_of(judge: Judge) -> World:
     return full_world() if set(full_world().kinds) <= set(judge.config.kinds) else small_world()
 
 
+def _plan(world: World, skills: Sequence[str], prompts: int, pictures: int) -> Plan:
+    hard = HARD_PICTURES if HARD_SKILL in skills else 0
+    return Plan(world, tuple(skill for skill in skills if skill != HARD_SKILL), prompts, pictures, hard)
+
+
 def _known(skills: Sequence[str] | None) -> tuple[str, ...]:
+    """The skills that are to be measured: all, and the hard prompts as one more, unless some are named."""
+    every = (*SKILLS, HARD_SKILL)
     for skill in skills or ():
-        if skill not in SKILLS:
-            raise UnknownName("skill", skill, SKILLS)
-    return tuple(skills or SKILLS)
+        if skill not in every:
+            raise UnknownName("skill", skill, every)
+    return tuple(skills or every)
 
 
 def studio(name: str, chosen: dict[str, Any]) -> tuple[Generator, str]:
@@ -86,7 +94,8 @@ def save(found: Report, plan: Plan, journal: Journal) -> None:
         (folder / "skills.md").write_text(markdown(found), encoding="utf-8")
         for skill in plan.skills:
             sheet(plan.of(skill)[:SHOWN], journal, columns=plan.pictures).save(folder / f"{skill}.png")
-        sheet(plan.hard(), journal).save(folder / "hard.png")
+        if plan.hard_pictures:
+            sheet(plan.hard(), journal).save(folder / "hard.png")
     except OSError as error:
         raise DarkroomError(
             f"cannot write to '{folder}': {error.strerror or error}; free some space."

@@ -47,7 +47,7 @@ class Plan:
         return held_out_prompts(self.world, skill, self.prompts, self.pictures)
 
     def hard(self) -> list[Prompt]:
-        return hard_prompts(self.hard_pictures)
+        return hard_prompts(self.hard_pictures) if self.hard_pictures else []
 
     @property
     def total(self) -> int:

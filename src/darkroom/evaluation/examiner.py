@@ -1,8 +1,8 @@
 """The examiner: a small network that says what stands where in a picture, and in which colour.
 
 A detector of centres in the manner of CenterNet (Zhou et al. 2019, arXiv 1904.07850): one heat map a kind on
-a grid of cells of 4 pixels. What stands at a peak is asked by kind, so that glasses and the nose under them can
-share a cell.
+a grid of cells of 4 pixels. What stands at a peak is asked by kind, so that glasses and the nose under them
+may be in one cell.
 """
 
 from dataclasses import dataclass

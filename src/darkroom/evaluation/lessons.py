@@ -30,8 +30,9 @@ SKILLS = (
     ("worn", 0.08),
     ("held", 0.05),
     ("crowd", 0.06),
-    ("word", 0.04),
+    ("word", 0.12),
 )
+SIGNS = 0.06  # the part of a heap that is signs besides: letters take longer to learn than things
 HIDDEN = 0.3  # the largest part of a thing in a heap that another may cover
 MOST = 8
 
@@ -81,7 +82,7 @@ def _hides(a: Box, b: Box) -> bool:
 
 
 def _any_thing(rng: np.random.Generator, world: World, where: Setting, largest: float) -> Thing:
-    kind = pick(rng, world.kinds)
+    kind = "sign" if chance(rng, SIGNS) and "sign" in world.kinds else pick(rng, world.kinds)
     entry = CATALOGUE[kind]
     colour = tint(rng, world, kind, where.ground)
     word = _letters(rng, 1 + int(rng.random() * 6)) if kind == "sign" else None

@@ -39,17 +39,21 @@ class Reader(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        last = nn.Conv2d(96, len(LETTERS) + 1, 1)
+        nn.init.constant_(last.bias[:1], 5.0)  # type: ignore[index]  # nearly all columns are blank, at first
         self.layers = nn.Sequential(
             *_block(3, 24, (3, 3), (1, 1)),
             *_block(24, 48, (3, 3), (2, 2)),
             *_block(48, 64, (3, 3), (2, 1)),
             *_block(64, 64, (3, 3), (2, 1)),
             *_block(64, 96, (4, 3), (1, 1), (0, 1)),
-            nn.Conv2d(96, len(LETTERS) + 1, 1),
+            last,
         )
 
     def forward(self, boards: Tensor) -> Tensor:
-        return self.layers(boards).squeeze(2).transpose(1, 2)
+        spread, mean = torch.std_mean(boards, dim=(1, 2, 3), keepdim=True)
+        plain = (boards - mean) / (spread + 0.05)  # boards and inks differ in colour, letters do not
+        return self.layers(plain).squeeze(2).transpose(1, 2)
 
 
 def _block(

@@ -74,7 +74,8 @@ def bumps(things: Things, pictures: int, kinds: int) -> Tensor:
 
 def heat_loss(logits: Tensor, heat: Tensor) -> Tensor:
     """The focal loss that spares cells near a centre, per thing (CenterNet, equation 1)."""
-    p, centres = logits.sigmoid(), heat == 1
+    logits, centres = logits.float(), heat == 1
+    p = logits.sigmoid()
     at = logits[centres]
     missed = (F.softplus(-at) * (1 - p[centres]).square()).sum()
     dreamt = (F.softplus(logits) * (p * (1 - heat).square()).square()).sum()
