@@ -7,8 +7,10 @@ os.environ.setdefault(
 )  # before torch is imported, here and in the processes tests start
 
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
-settings.register_profile("darkroom", deadline=None, print_blob=True)
+settings.register_profile(
+    "darkroom", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("darkroom")

@@ -31,7 +31,7 @@ def model(tmp_path_factory) -> Path:
     tokenizer = Tokenizer(("a", "red", "cone"), 4)
     text = TextEncoderConfig(tokenizer.word_count, tokenizer.letter_count, tokenizer.slots, 32, 1, 1)
     network = DiTConfig(channels=4, width=32, depth=1, heads=1, text_width=32)
-    autoencoder = AutoencoderConfig(4, (8, 8, 8), (0, 0, 0), (0, 0, 0))
+    autoencoder = AutoencoderConfig(channels=4, widths=(8, 8, 8))
     config = StarterConfig(text, network, autoencoder, tokenizer.vocabulary, side=32)
     torch.manual_seed(0)
     starter = Starter(config, Painter(text, network), Autoencoder(autoencoder))

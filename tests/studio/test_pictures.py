@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -66,7 +66,7 @@ def test_a_file_that_says_nothing():
     assert pictures.decode(file.getvalue()).texts == pictures.Texts(None, None)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.sampled_from(["PNG", "JPEG", "WEBP"]), st.floats(0, 0.97))
 def test_a_truncated_file_is_refused(format, share):
     data = pictures.encode(Picture(PIXELS, RECORD), format)
