@@ -1,0 +1,22 @@
+"""The published table of orders is the command's, and has every sampler."""
+
+from pathlib import Path
+
+from darkroom.diffusion import convergence
+from darkroom.diffusion.convergence import PATHS, rows
+from darkroom.diffusion.samplers import SAMPLERS
+
+PAGE = Path(__file__).parents[2] / "docs" / "samplers.md"
+
+
+def test_the_page_has_the_table_that_the_command_prints(monkeypatch):
+    """Few steps for speed: what depends on more of them is the last two columns but one."""
+    monkeypatch.setattr(convergence, "STEPS", (16, 32))
+    published = [
+        line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("|")
+    ]
+    printed = list(rows())
+    assert len(published) == len(printed) == 2 + len(SAMPLERS) * len(PATHS)
+    for page, now in zip(published[2:], printed[2:], strict=True):
+        assert page[:5] == now[:5]
+        assert page[-1] == now[-1]
