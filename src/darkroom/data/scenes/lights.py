@@ -11,15 +11,21 @@ SUNSET_TOP, SUNSET_BOTTOM = (250, 168, 143), (255, 219, 158)
 SUNSET_GLOW = (70, 26, 4)  # added along the horizon
 
 
-def light_ground(name: str, canvas: Image.Image) -> Image.Image:
-    """A ground, RGB, under a light; under "day" it is unchanged."""
-    if name == "rain":
-        greyed = Image.blend(canvas, canvas.convert("L").convert("RGB"), 0.3)
-        return ImageChops.multiply(greyed, Image.new("RGB", canvas.size, RAIN_TINT))
-    if name == "sunset":
-        shade, glow = _sunset(canvas.width)
-        return ImageChops.add(ImageChops.multiply(canvas, shade), glow)
-    return canvas
+def light_ground(name: str, canvas: Image.Image, strength: float) -> Image.Image:
+    """A ground, RGB, under a light: unchanged at strength 0 and under "day", fully lit at 1."""
+    if name == "day":
+        return canvas
+    return Image.blend(canvas, _overcast(canvas) if name == "rain" else _at_sunset(canvas), strength)
+
+
+def _overcast(canvas: Image.Image) -> Image.Image:
+    greyed = Image.blend(canvas, canvas.convert("L").convert("RGB"), 0.3)
+    return ImageChops.multiply(greyed, Image.new("RGB", canvas.size, RAIN_TINT))
+
+
+def _at_sunset(canvas: Image.Image) -> Image.Image:
+    shade, glow = _sunset(canvas.width)
+    return ImageChops.add(ImageChops.multiply(canvas, shade), glow)
 
 
 @lru_cache(maxsize=8)

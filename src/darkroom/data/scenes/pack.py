@@ -71,11 +71,11 @@ def _straight(image: Image.Image) -> Image.Image:
 
 def draw_letter(letter: str, font: ImageFont.FreeTypeFont) -> Image.Image:
     """One capital's coverage, as tall as the tallest, as wide as its ink."""
-    left, _, right, _ = font.getbbox(letter)
     _, top, _, bottom = font.getbbox(string.ascii_uppercase)  # J and Q reach below the line
-    image = Image.new("L", (int(right - left), int(bottom - top)))
-    ImageDraw.Draw(image).text((-left, -top), letter, fill=255, font=font)
-    return image
+    image = Image.new("L", (2 * LETTER_SIZE, int(bottom - top)))
+    ImageDraw.Draw(image).text((LETTER_SIZE // 2, -top), letter, fill=255, font=font)
+    left, _, right, _ = image.getbbox() or (0, 0, 0, 0)
+    return image.crop((left, 0, right, image.height))
 
 
 def lay_out(images: dict[str, Image.Image]) -> tuple[Image.Image, dict[str, list[int]]]:
@@ -100,7 +100,7 @@ def digest(image: Image.Image) -> str:
 
 
 def pack(emoji_font: Path, letter_font: Path, folder: Path) -> None:
-    """Write ``emoji.webp``, ``letters.webp`` and ``manifest.json`` into ``folder``."""
+    """Write ``emoji.webp``, ``letters.png`` and ``manifest.json`` into ``folder``."""
     emoji = ImageFont.truetype(emoji_font, EMOJI_SIZE)
     sprites = {look: draw_emoji(look, emoji) for k in CATALOGUE.values() for look in k.looks}
     capitals = ImageFont.truetype(letter_font, LETTER_SIZE)
@@ -110,20 +110,24 @@ def pack(emoji_font: Path, letter_font: Path, folder: Path) -> None:
     for kind in CATALOGUE.values():
         drawings[kind.name] = drawings[kind.name] or [{"source": "darkroom"}]
     sources = {name: dict(source) for name, source in SOURCES.items()}
-    sources["noto-color-emoji"]["sha256"] = hashlib.sha256(emoji_font.read_bytes()).hexdigest()
-    sources["dejavu-sans-bold"]["sha256"] = hashlib.sha256(letter_font.read_bytes()).hexdigest()
+    sources["noto-color-emoji"]["sha256"] = _hash(emoji_font)
+    sources["dejavu-sans-bold"]["sha256"] = _hash(letter_font)
     manifest = {
         "sources": sources,
-        "letters": _write(folder / "letters.webp", letters, "dejavu-sans-bold"),
+        "letters": _write(folder / "letters.png", letters, "dejavu-sans-bold"),
         "drawings": dict(sorted(drawings.items())),
-        "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.*p*"))},
+        "files": {name: _hash(folder / name) for name in ("emoji.webp", "letters.png")},
     }
     (folder / "manifest.json").write_text(_one_line_each(manifest), encoding="utf-8")
 
 
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _write(path: Path, images: dict[str, Image.Image], source: str) -> dict[str, dict[str, Any]]:
     atlas, boxes = lay_out(images)
-    atlas.save(path, "WEBP", lossless=True, quality=100, method=6, exact=True)
+    atlas.save(path, lossless=True, quality=100, method=6, exact=True, optimize=True)
     return {
         name: {"source": source, "file": path.name, "box": boxes[name], "sha256": digest(image)}
         for name, image in images.items()

@@ -124,7 +124,9 @@ def study(sprite: np.ndarray, bodies: tuple[Body, ...] = (Body(),)) -> Study:
         if not inside.size:
             raise ValueError(f"no pixel of the drawing is of {body}")
         spread = max(float(np.quantile(inside, 0.9) - np.quantile(inside, 0.1)), 1e-3)
-        regions.append(Region(weight[..., None], _mode(inside), min(1.0, 0.25 / spread)))
+        regions.append(
+            Region(weight[..., None], (_mode(inside) + float(np.median(inside))) / 2, min(1.0, 0.25 / spread))
+        )
         free = free - weight
     return Study(sprite, lab, tuple(regions), any(body.eyes for body in bodies))
 

@@ -9,14 +9,17 @@ from ...errors import InvalidRequest, UnknownName
 from .catalogue import kind
 from .catalogue import kind as catalogue_kind
 from .drawings import compose
-from .graph import Box, Scene
+from .graph import Box, Scene, Thing
 from .grounds import DARK, GROUNDS, ground
 from .lights import LIGHTS, light_ground, light_scene
+from .places import PLACES
 from .props import check_word
 from .sprites import Drawing, margin, rimmed, scaled
 from .styles import STYLES, prepare, style
 
 SMALLEST, LARGEST = 16, 2048
+MOST_THINGS = 255  # that a uint8 segmentation can tell apart
+LIGHT_ON_PLAIN = 0.35  # so that an orange ground is not brown in the rain
 RIM_ON_LIGHT, RIM_ON_DARK, RIM_IN_NEON = (18, 18, 28), (235, 238, 255), (112, 116, 142)
 
 
@@ -105,16 +108,32 @@ def check(scene: Scene, side: int) -> None:
     ):
         if name not in known:
             raise UnknownName(what, name, known)
+    if not 0 <= scene.noise_seed < 2**64:
+        raise InvalidRequest(f"a scene's noise_seed cannot be {scene.noise_seed}; choose from 0 to 2**64 - 1")
+    if len(scene.things) > MOST_THINGS:
+        raise InvalidRequest(
+            f"a scene holds at most {MOST_THINGS} things, not {len(scene.things)}; leave some out"
+        )
     for thing in scene.things:
-        if thing.word is not None:
-            check_word(thing.word)
+        _check_thing(thing)
+
+
+def _check_thing(thing: Thing) -> None:
+    if thing.box.width <= 0 or thing.box.height <= 0:
+        raise InvalidRequest(
+            f"the {thing.kind} has an empty box {tuple(thing.box)}; give it a width and a height"
+        )
+    if thing.word is not None:
+        check_word(thing.word)
 
 
 def render(scene: Scene, side: int = 128) -> np.ndarray:
     """The picture, uint8 (side, side, 3): a pure function of the scene and the size."""
     check(scene, side)
     rng = np.random.Generator(np.random.Philox(key=scene.noise_seed))
-    canvas = prepare(scene.style, light_ground(scene.light, ground(scene.ground, side, rng)))
+    strength = 1.0 if scene.ground in PLACES else LIGHT_ON_PLAIN
+    lit = light_ground(scene.light, ground(scene.ground, side, rng), strength)
+    canvas = prepare(scene.style, lit)
     rim_colour, reach = _rim_colour(scene), margin(side)
     for i in _far_to_near(scene):
         for part in _parts_of(scene, i):

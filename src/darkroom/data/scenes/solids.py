@@ -32,20 +32,20 @@ def _cube(x: Field, y: Field) -> Lit:
     front = [(0.0, 0.22), (0.78, 0.22), (0.78, 1.0), (0.0, 1.0)]
     top = [(0.0, 0.22), (0.22, 0.0), (1.0, 0.0), (0.78, 0.22)]
     side = [(0.78, 0.22), (1.0, 0.0), (1.0, 0.78), (0.78, 1.0)]
-    return _faces(x, y, [(0.86, front), (1.15, top), (0.6, side)])
+    return _faces(x, y, [(0.97, front), (1.22, top), (0.68, side)])
 
 
 def _pyramid(x: Field, y: Field) -> Lit:
     left = [(0.46, 0.0), (0.6, 1.0), (0.0, 0.86)]
     right = [(0.46, 0.0), (1.0, 0.84), (0.6, 1.0)]
-    return _faces(x, y, [(1.06, left), (0.62, right)])
+    return _faces(x, y, [(1.06, left), (0.68, right)])
 
 
 def _round(nx: Field, ny: Field, nz: Field) -> Field:
     """Diffuse light with a small highlight, for unit normals towards the viewer."""
     facing = np.clip(nx * LIGHT[0] + ny * LIGHT[1] + nz * LIGHT[2], 0, 1)
     shine = np.clip(nx * HALF[0] + ny * HALF[1] + nz * HALF[2], 0, 1) ** 40
-    return 0.42 + 0.62 * facing + 0.5 * shine
+    return 0.64 + 0.46 * facing + 0.4 * shine
 
 
 def _sphere(x: Field, y: Field) -> Lit:
@@ -58,8 +58,8 @@ def _cylinder(x: Field, y: Field, lid: float = 0.13) -> Lit:
     nx = 2 * x - 1 + 0 * y
     bulge = lid * np.sqrt(np.clip(1 - nx**2, 0, 1))
     covered = (y >= lid - bulge) & (y <= 1 - lid + bulge)
-    brightness = _round(nx, np.full_like(nx, -0.0), np.sqrt(np.clip(1 - nx**2, 0, 1)))
-    return np.where(y <= lid + bulge, 1.14, brightness * 0.95), covered
+    brightness = _round(nx, np.zeros_like(nx), np.sqrt(np.clip(1 - nx**2, 0, 1)))
+    return np.where(y <= lid + bulge, 1.18, brightness), covered
 
 
 def _cone(x: Field, y: Field, foot: float = 0.1) -> Lit:

@@ -11,7 +11,6 @@ from .noise import fractal
 Field = np.ndarray
 PAPER_WHITE = np.array([252, 250, 243], np.float32)
 NEON_DUSK = (84, 84, 98)
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
 SHEETS = 8  # of paper, of which each picture uses one
 
 
@@ -38,12 +37,12 @@ def _wobble(number: int, side: int) -> Field:
 
 @lru_cache(maxsize=4 * SHEETS)
 def _hatching(number: int, side: int) -> Field:
-    """Slanted strokes, 0 to 1, float32 (H, W)."""
+    """Slanted strokes, 0 to 1, float32 (H, W, 1)."""
     rng = np.random.Generator(np.random.Philox(key=[93, number]))
     y, x = np.mgrid[:side, :side].astype(np.float32) / side
     bend = fractal(rng, side, side, (4, 4), 2)
     waves = np.sin((x + y * 0.8 + 0.06 * bend) * 2 * np.pi * 30)
-    return (0.5 + 0.5 * waves) * (0.7 + 0.6 * fractal(rng, side, side, (24, 24), 2))
+    return ((0.5 + 0.5 * waves) * (0.7 + 0.6 * fractal(rng, side, side, (24, 24), 2)))[..., None]
 
 
 def _blurred(canvas: Image.Image, radius: float) -> Image.Image:
@@ -68,12 +67,18 @@ PIXEL_ROWS = 48  # blocks a side
 PIXEL_STEP = 255 / 9  # between levels of lightness
 
 
+def _grey(canvas: Image.Image) -> Field:
+    return np.asarray(canvas.convert("L"), np.float32)[..., None]
+
+
 def _pixel_art(canvas: Image.Image, number: int) -> Field:
     side = canvas.width
-    small = np.asarray(canvas.resize((PIXEL_ROWS, PIXEL_ROWS), Image.Resampling.BOX), np.float32)
-    grey = (small @ GREY)[..., None]
-    vivid = np.round(grey / PIXEL_STEP) * PIXEL_STEP + (small - grey) * 1.15
-    blocks = np.clip(vivid, 0, 255).astype(np.uint8)
+    small = canvas.resize((PIXEL_ROWS, PIXEL_ROWS), Image.Resampling.BOX)
+    grey = _grey(small)
+    stepped = (
+        np.round(grey / PIXEL_STEP) * PIXEL_STEP
+    )  # in lightness only: a red of fewer shades is still red
+    blocks = np.clip(stepped + (np.asarray(small) - grey) * 1.15, 0, 255).astype(np.uint8)
     return np.asarray(Image.fromarray(blocks).resize((side, side), Image.Resampling.NEAREST))
 
 
@@ -86,29 +91,23 @@ def _near_and_round(canvas: Image.Image) -> tuple[Image.Image, Image.Image]:
 def _pencil(canvas: Image.Image, number: int) -> Field:
     side = canvas.width
     near, wider = _near_and_round(canvas.convert("L"))
-    line = np.asarray(ImageChops.subtract(wider, near), np.float32)
-    pixels = np.asarray(canvas, np.float32)
-    grey = pixels @ GREY
+    line = np.asarray(ImageChops.subtract(wider, near), np.float32)[..., None]
+    pixels, grey = np.asarray(canvas, np.float32), _grey(canvas)
     shade = np.clip((205 - grey) / 205, 0, 1) * _hatching(number, side)
-    faint = (
-        PAPER_WHITE + ((grey * 0.65 + 75)[..., None] + (pixels - grey[..., None]) * 0.85 - PAPER_WHITE) * 0.7
-    )
-    drawn = (
-        faint * (1 - 0.55 * shade - np.minimum(line / 40, 0.75))[..., None]
-    )  # a colour pencil: red stays red
-    return drawn * (1 + 0.1 * _paper(number, side))
+    coloured = grey * 0.65 + 75 + (pixels - grey) * 0.85  # a colour pencil: red stays red
+    drawn = 0.3 * PAPER_WHITE + 0.7 * coloured
+    return drawn * ((1 - 0.55 * shade - np.minimum(line / 40, 0.75)) * (1 + 0.1 * _paper(number, side)))
 
 
 def _neon(canvas: Image.Image, number: int) -> Field:
-    pixels = np.asarray(canvas, np.float32)
-    red, green, blue = ImageChops.subtract(*_near_and_round(canvas)).split()
-    strength = np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue), np.float32)
-    grey = (pixels @ GREY)[..., None]
+    pixels, grey = np.asarray(canvas, np.float32), _grey(canvas)
     vivid = np.clip(grey + (pixels - grey) * 1.7, 0, 255)
-    bright = vivid * (245 / np.maximum(vivid.max(-1, keepdims=True), 60))
-    lines = bright * np.minimum(strength / 34, 1)[..., None]
-    glow = np.asarray(_blurred(Image.fromarray(lines.astype(np.uint8)), canvas.width / 48), np.float32)
-    return 0.5 * vivid + 0.7 * lines + 0.7 * glow
+    brightest = np.maximum(np.maximum(vivid[..., :1], vivid[..., 1:2]), vivid[..., 2:])
+    red, green, blue = ImageChops.subtract(*_near_and_round(canvas)).split()
+    edge = np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue), np.float32)[..., None]
+    lines = vivid * (245 / np.maximum(brightest, 60) * np.minimum(edge / 34, 1))
+    glow = _blurred(Image.fromarray(lines.astype(np.uint8)), canvas.width / 48)
+    return 0.5 * vivid + 0.7 * lines + 0.7 * np.asarray(glow, np.float32)
 
 
 def prepare(name: str, canvas: Image.Image) -> Image.Image:
