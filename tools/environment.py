@@ -4,7 +4,7 @@
 
 Two things that plain pip would get wrong, this gets right:
 
-- Debian and Ubuntu ship Python without ensurepip; a pip of known hash is fetched from PyPI then.
+- Debian and Ubuntu ship Python without ensurepip; pip's standalone program is fetched then.
 - On Linux, PyPI's torch brings gigabytes of CUDA libraries. Where there is no NVIDIA GPU, torch comes from
   PyTorch's own index of CPU builds. TORCH_INDEX names another index; TORCH_INDEX= (empty) stands for PyPI.
   Whoever has set up an index for pip is left alone.
@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import venv
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -24,11 +23,7 @@ from urllib.request import Request, urlopen
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 
-PIP_URL = (
-    "https://files.pythonhosted.org/packages/07/25/ee8c38ae72d66b844ce8eb9711ba905dba21ca1a8a0c960057c41cd23337/"
-    "pip-26.3-py3-none-any.whl"
-)
-PIP_SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
+PIP_URL = "https://bootstrap.pypa.io/pip/pip.pyz"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PATIENCE_S = 5
 
@@ -56,14 +51,17 @@ def create(folder: Path) -> None:
 
 
 def bootstrap_pip(folder: Path, url: str) -> None:
-    """Install pip from its wheel, which can run as it is. Ends the program when it is not the one we know."""
-    wheel = folder / url.rsplit("/", 1)[1]
-    with urlopen(url, timeout=60) as answer:
-        wheel.write_bytes(answer.read())
-    if sha256(wheel.read_bytes()).hexdigest() != PIP_SHA256:
-        sys.exit(f"{url} is not the file that it was; install python3-venv and try again.")
-    run(folder / "bin" / "python", wheel / "pip", "install", "--no-index", wheel)
-    wheel.unlink()
+    """Install pip from its own standalone program. Ends the program with advice when it cannot be had."""
+    standalone = folder / "pip.pyz"
+    try:
+        with urlopen(url, timeout=60) as answer:
+            standalone.write_bytes(answer.read())
+    except OSError as error:
+        sys.exit(
+            f"this Python has no pip, and {url} cannot be had ({error}); install python3-venv and try again."
+        )
+    run(folder / "bin" / "python", standalone, "install", "pip")
+    standalone.unlink()
 
 
 def torch_index(folder: Path) -> str | None:

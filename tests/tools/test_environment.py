@@ -49,12 +49,20 @@ def test_the_user_has_the_last_word(environment, monkeypatch, chosen, index):
     assert environment.torch_index(Path("venv")) == index
 
 
-def test_a_pip_with_other_bytes_is_not_run(environment, tmp_path, monkeypatch):
-    (tmp_path / "pip-26.3-py3-none-any.whl").write_bytes(b"something else")
-    monkeypatch.setattr(environment, "run", lambda *_: pytest.fail("it was run"))
+def test_pip_comes_from_its_standalone_program(environment, tmp_path, monkeypatch):
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(environment, "run", lambda *words: ran.append(tuple(map(str, words))))
+    (tmp_path / "pip.pyz").write_bytes(b"a program")
     (tmp_path / "venv").mkdir()
-    with pytest.raises(SystemExit, match="not the file that it was"):
-        environment.bootstrap_pip(tmp_path / "venv", (tmp_path / "pip-26.3-py3-none-any.whl").as_uri())
+    environment.bootstrap_pip(tmp_path / "venv", (tmp_path / "pip.pyz").as_uri())
+    python, program, *rest = ran[0]
+    assert (python, rest) == (str(tmp_path / "venv/bin/python"), ["install", "pip"])
+    assert not Path(program).exists()
+
+
+def test_a_pip_that_cannot_be_had_ends_with_advice(environment, tmp_path):
+    with pytest.raises(SystemExit, match="install python3-venv"):
+        environment.bootstrap_pip(tmp_path, (tmp_path / "nothing").as_uri())
 
 
 def test_every_dependency_has_a_version_and_a_reason(environment):
