@@ -1,0 +1,76 @@
+"""``darkroom evaluate`` from end to end, with a model and an examiner too small to be any good."""
+
+import json
+
+import pytest
+import torch
+
+from darkroom.data.scenes.world import small_world
+from darkroom.errors import DarkroomError, UnknownName
+from darkroom.evaluation.command import evaluate, studio
+from darkroom.evaluation.examiner import Examiner
+from darkroom.evaluation.judge import Judge, save
+from darkroom.evaluation.recipe import config_of
+from darkroom.families.starter import Painter, Starter, StarterConfig
+from darkroom.networks.autoencoder import Autoencoder, AutoencoderConfig
+from darkroom.networks.dit import DiTConfig
+from darkroom.networks.text_encoder import TextEncoderConfig
+from darkroom.text.tokenizer import Tokenizer
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(("red", "apple"))
+    config = StarterConfig(
+        TextEncoderConfig(tokenizer.word_count, tokenizer.letter_count, width=32, depth=1, heads=2),
+        DiTConfig(channels=4, width=32, depth=1, heads=2, text_width=32),
+        AutoencoderConfig(4, (8, 8, 8), (0, 0, 0)),
+        tokenizer.vocabulary,
+        side=32,
+    )
+    painter = Painter(config.text, config.network)
+    for parameter in painter.parameters():  # an untrained painter answers nothing at all
+        torch.nn.init.normal_(parameter, std=0.2)
+    starter = Starter(config, painter, Autoencoder(config.autoencoder))
+    starter.save(tmp_path / "model.safetensors")
+    return str(tmp_path / "model.safetensors")
+
+
+@pytest.fixture
+def examiner(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "examiner.safetensors"
+    save(Judge(Examiner(config_of(small_world(), (8, 8, 8), 8))), path)
+    return path
+
+
+def test_the_studio_makes_one_picture_a_prompt_and_the_same_for_the_same_seed(model):
+    generate, digest = studio(model, {"steps": 2})
+    one, two, again = generate(["a red apple", "a red apple", "a red apple"], [1, 2, 1])
+    assert one.shape == (32, 32, 3) and len(digest) == 64
+    assert (one == again).all() and (one != two).any()
+
+
+def test_an_evaluation_prints_json_and_goes_on_without_making_a_picture_again(
+    model, examiner, tmp_path, capsys, monkeypatch
+):
+    settings = {"out": tmp_path / "out", "prompts": 2, "pictures": 1, "skills": ["one", "hard"], "steps": 1}
+    monkeypatch.setattr("darkroom.evaluation.command.HARD_PICTURES", 1)
+    first = evaluate(model, examiner=examiner, as_json=True, **settings)
+    facts = json.loads(capsys.readouterr().out)
+    assert [score["name"] for score in facts["skills"]] == ["one"] and len(facts["hard"]) == 8
+    assert (tmp_path / "out" / "one.png").exists() and (tmp_path / "out" / "hard.png").exists()
+    monkeypatch.setattr("darkroom.studio.develop.develop_many", None)  # nothing is left to be made
+    assert evaluate(model, examiner=examiner, **settings) == first
+    assert "What" in capsys.readouterr().out
+
+
+def test_mistakes_are_named_before_anything_is_made(model, examiner, tmp_path):
+    with pytest.raises(UnknownName, match="count"):
+        evaluate(model, examiner=examiner, skills=["counting"], out=tmp_path / "out")
+    with pytest.raises(UnknownName, match="starter"):
+        evaluate("startr", examiner=examiner, out=tmp_path / "out")
+    with pytest.raises(DarkroomError, match="examiner"):
+        evaluate(model, examiner=tmp_path / "none.safetensors", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
