@@ -32,9 +32,8 @@ class GaussianMixture:
     def denoise(self, x: Tensor, level: Level) -> Tensor:
         """E[x0 | x] for ``x`` (B, D), by Bayes' rule over the components."""
         alpha, apart, variance = self._noised(x, level)
-        density = (
-            self.weights.log() - x.shape[1] / 2 * variance.log() - apart.square().sum(-1) / (2 * variance)
-        )
+        distance = apart.square().sum(-1) / variance
+        density = self.weights.log() - (x.shape[1] * variance.log() + distance) / 2  # (B, K)
         pull = (alpha * self.stds**2 / variance)[..., None]  # (B, K, 1)
         return (density.softmax(-1)[..., None] * (self.means + pull * apart)).sum(-2)
 

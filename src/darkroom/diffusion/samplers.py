@@ -103,9 +103,7 @@ def ancestral(x: Tensor, grid: Grid, noise: Noise, eta: float) -> Sampling:
     return x
 
 
-@sampler(
-    "ddpm", label="DDPM", order=1, stochastic=True, when="Many steps; the original, with all noise renewed."
-)
+@sampler("ddpm", label="DDPM", order=1, stochastic=True, when="The original, for a hundred steps or more.")
 def ddpm(x: Tensor, grid: Grid, noise: Noise) -> Sampling:
     """Ho et al. 2020 (arXiv 2006.11239), algorithm 2 with the posterior's variance, on any grid."""
     return ancestral(x, grid, noise, eta=1.0)
@@ -126,9 +124,7 @@ def euler(x: Tensor, grid: Grid, noise: Noise) -> Sampling:
     return x
 
 
-@sampler(
-    "euler_a", label="Euler a", order=1, stochastic=True, when="Variety and soft detail in 20 to 40 steps."
-)
+@sampler("euler_a", label="Euler a", order=1, stochastic=True, when="Soft detail in 20 to 40 steps.")
 def euler_a(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Sampling:
     """Ancestral Euler steps of k-diffusion; in (alpha, sigma) they are DDIM's with ``eta`` 1."""
     return ancestral(x, grid, noise, eta)
@@ -140,6 +136,8 @@ def heun(x: Tensor, grid: Grid, noise: Noise) -> Sampling:
 
     Written as a step with a corrected x0: with slopes (x - x0) / sigma, their mean moves x0 by
     ``t.sigma / (2 s.sigma)`` of its change. The last step has no slope at its end and stays first order.
+    This is native on VE and flow. On VP k-diffusion takes slopes in sigma / alpha, of the same order but
+    singular at alpha = 0.
     """
     for t, s in grid.steps():
         x0 = yield x, t
