@@ -57,7 +57,7 @@ def preset(name: str) -> Preset:
     """
     presets = {
         "cpu": Preset(small_world(), (32, 72, 144), 64, 2200, 32, 3e-3, 1, "cpu"),
-        "gpu": Preset(full_world(), (48, 96, 192), 96, 12_000, 256, 3e-3, 14, "cuda"),
+        "gpu": Preset(full_world(), (40, 88, 176), 80, 12_000, 256, 3e-3, 14, "cuda"),
         "smoke": Preset(small_world(), (8, 16, 16), 16, 8, 8, 3e-3, 0, "cpu"),
     }
     if name not in presets:

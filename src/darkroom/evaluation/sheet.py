@@ -12,7 +12,7 @@ from .prompts import Prompt
 from .requirements import Verdict
 
 SIDE, FRAME, GAP = 128, 4, 10
-TITLE, LINE = 34, 13
+TITLE, LETTER, LINE = 20, 8, 13  # heights of lines, and the width of a letter of a title
 RIGHT, WRONG = (40, 150, 70), (205, 50, 50)
 
 
@@ -51,12 +51,14 @@ def _width(columns: int) -> int:
 def _strip(text: str, pictures: Sequence[Judged], columns: int) -> Image.Image:
     """One prompt and its pictures."""
     cell, tall = SIDE + 2 * FRAME + GAP, SIDE + 2 * FRAME + 2 * LINE + GAP
-    rows = -(-len(pictures) // columns)
-    strip = Image.new("RGB", (_width(columns), TITLE + rows * tall), "white")
+    title = wrap(text, columns * cell // LETTER)
+    rows, head = -(-len(pictures) // columns), GAP + TITLE * len(title) + FRAME
+    strip = Image.new("RGB", (_width(columns), head + rows * tall), "white")
     draw = ImageDraw.Draw(strip)
-    draw.text((GAP, GAP), text, fill="black", font=ImageFont.load_default(15))
+    for i, line in enumerate(title):
+        draw.text((GAP, GAP + i * TITLE), line, fill="black", font=ImageFont.load_default(15))
     for i, one in enumerate(pictures):
-        _paste(strip, draw, one, (GAP + i % columns * cell, TITLE + i // columns * tall))
+        _paste(strip, draw, one, (GAP + i % columns * cell, head + i // columns * tall))
     return strip
 
 
