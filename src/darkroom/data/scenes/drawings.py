@@ -110,6 +110,6 @@ def _held_box(kind: str, held: str, width: float) -> Box:
 
 def _over_head(held: str, width: float) -> Box:
     # behind a head that has no hands: the handle is hidden and what is held shows above
-    wide, foot = (1.2 * width, 0.6) if held == "umbrella" else (0.66 * width, 0.3)
+    wide, foot = (1.2 * width, 0.44) if held == "umbrella" else (0.66 * width, 0.3)
     high = wide / own_aspect(held)
     return Box(width / 2 - wide / 2, foot - high, width / 2 + wide / 2, foot)
