@@ -1,0 +1,51 @@
+"""Words on signs can be told apart at 128 pixels."""
+
+import string
+
+import numpy as np
+import pytest
+
+from darkroom.data.scenes.assets import letter
+from darkroom.data.scenes.drawings import aspect
+from darkroom.data.scenes.graph import Box, Scene, Thing
+from darkroom.data.scenes.props import word_mask
+from darkroom.data.scenes.render import render
+
+HALF = Box(0.25, 0.2, 0.75, 0.2 + 0.5 / aspect("sign"))
+
+
+def shown(word: str, colour: str | None, style: str) -> np.ndarray:
+    sign = Thing("sign", HALF, colour, word=word)
+    return render(Scene((sign,), ground="grass", style=style)).astype(float)
+
+
+LOOKALIKES = {"A": "HR", "E": "FB", "N": "MH", "O": "QDCG", "P": "RFB", "Q": "OG", "R": "PBK", "T": "IYF"}
+LOOKALIKES |= {"U": "VJ", "Z": "S", "I": "LTJ"}
+
+
+@pytest.mark.parametrize("style", ["flat", "watercolour", "pencil sketch", "neon"])
+@pytest.mark.parametrize("colour", [None, "red", "black"])
+@pytest.mark.parametrize("word", ["QUARTZ", "OPEN", "I"])
+def test_no_letter_can_be_taken_for_another(word: str, colour: str | None, style: str) -> None:
+    right = shown(word, colour, style)
+    for i, written in enumerate(word):
+        for other in LOOKALIKES[written]:
+            wrong = shown(word[:i] + other + word[i + 1 :], colour, style)
+            differs = np.abs(right - wrong).max(-1) > (60 if style == "flat" else 40)
+            assert differs.sum() >= 4, (word, written, other)
+
+
+def test_letters_are_whole() -> None:
+    """Ink reaches all four sides of its cell in width, and letters that hang below the line do so."""
+    hangs = {c for c in string.ascii_uppercase if letter(c)[-8:].any()}
+    assert hangs == {"J", "Q"}
+    for character in string.ascii_uppercase:
+        glyph = letter(character)
+        assert glyph[:, 0].any() and glyph[:, -1].any() and glyph.max() == 255
+
+
+def test_a_word_is_its_letters_side_by_side() -> None:
+    wide, narrow = word_mask("MM"), word_mask("M")
+    assert wide.height == narrow.height
+    assert 2 * narrow.width < wide.width < 2.3 * narrow.width
+    assert np.array_equal(np.asarray(wide)[:, : narrow.width], np.asarray(narrow))
