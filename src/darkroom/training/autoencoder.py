@@ -17,7 +17,7 @@ from darkroom.training.recipe import Batch, Recipe, generator
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LATENT_NOISE = 0.15
+LATENT_NOISE = 0.3
 
 
 def autoencoder(name: str, seed: int = 0) -> Recipe:

@@ -63,8 +63,8 @@ class Relation:
 class Scene:
     """A picture's whole truth. ``ground`` and ``light`` are names of the world; ``skill`` is what it teaches.
 
-    ``arrangement`` names how several of a kind stand ("row", "pyramid", "circle", ...) where that is to be told.
-    ``noise_seed`` feeds the ground's texture, so that rendering is a pure function of the scene and the size.
+    ``arrangement`` names how several of a kind stand ("row", "pyramid", "circle", ...) where that is to be
+    told. ``noise_seed`` feeds the ground's texture, so that rendering is a pure function of scene and size.
     """
 
     things: tuple[Thing, ...]
