@@ -22,7 +22,8 @@ def write(folder: Path, step: int, keep: int = 2) -> Path:
 
 
 def whole(folder: Path) -> int:
-    """The step of the newest checkpoint, whose content is checked; nothing may look damaged."""
+    """The step of the newest checkpoint, whose content is checked; none may be damaged."""
+    assert all(load(path) for path in folder.glob("step-*"))
     found, damaged = newest(folder)
     assert found is not None and not damaged
     assert found.parts["network"]["a"].tolist() == [float(found.step)] * 3
