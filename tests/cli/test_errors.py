@@ -30,7 +30,7 @@ BAD = [
     (["replay"], "Missing argument"),
     (["show", "taken"], "not a PNG, JPEG or WebP"),
     (["sampler"], "No such command 'sampler'"),
-    (["train", "nobody"], "no recipe named 'nobody'"),
+    (["train", "nobody"], "no training named 'nobody'"),
     (["train", "starter", "--steps", "0"], "--steps"),
 ]
 

@@ -160,7 +160,7 @@ def full_world(*, holds_out: bool = True) -> World:
 
 
 def small_world(*, holds_out: bool = True) -> World:
-    """What two CPU cores can learn in two hours: fewer kinds and grounds, four sizes, a grid of 1/16."""
+    """What two CPU cores can learn in two hours: fewer kinds and grounds, two sizes, a grid of 1/8."""
     return World(
         kinds=tuple(name.strip() for name in _SMALL_KINDS.split(",")),
         colours=("red", "orange", "yellow", "green", "blue", "purple", "black", "white"),
@@ -168,7 +168,7 @@ def small_world(*, holds_out: bool = True) -> World:
         lights=("day", "rain"),
         styles=("flat",),
         words=tuple(word for word in WORDS if len(word) <= 4),
-        sizes=(0.22, 0.28, 0.42, 0.6),
-        snap=1 / 16,
+        sizes=(0.25, 0.5),
+        snap=1 / 8,
         holds_out=holds_out,
     )
