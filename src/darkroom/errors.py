@@ -8,8 +8,10 @@ class DarkroomError(Exception):
     """Bad input, a bad file or a bad place to write; not a fault in Darkroom.
 
     The message is one sentence that names the thing, what was expected and what to do next. Command lines and
-    servers print it as it is, without a traceback.
+    servers print it as it is, without a traceback. ``exit_code`` is what a command line ends with.
     """
+
+    exit_code = 2
 
 
 class InvalidRequest(DarkroomError, ValueError):

@@ -103,3 +103,11 @@ def test_a_reader_that_goes_away_is_no_fault():
         ["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
     assert done.stderr == ""
+
+
+def test_a_training_that_was_stopped_ends_as_after_ctrl_c():
+    from darkroom.cli.main import explained
+    from darkroom.training.loop import Stopped
+
+    sentence, code = explained(Stopped("SIGTERM", 7, Path("runs/it/step-00000007")))
+    assert code == 130 and "carries on from there" in sentence

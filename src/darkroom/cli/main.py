@@ -55,7 +55,7 @@ def explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, click.ClickException):
         return error.format_message(), USER_ERROR
     if isinstance(error, DarkroomError):
-        return str(error), USER_ERROR
+        return str(error), error.exit_code
     fault = f"{type(error).__name__}: {error}"
     return f"Darkroom failed ({fault}); run it again with --debug and report what it prints.", FAULT
 

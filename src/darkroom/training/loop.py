@@ -26,6 +26,8 @@ from darkroom.training.state import State
 class Stopped(DarkroomError):
     """The run was asked to stop and did so cleanly, with a checkpoint."""
 
+    exit_code = 130  # what shells expect after Ctrl-C
+
     def __init__(self, who: str, step: int, path: Path) -> None:
         super().__init__(f"stopped by {who} at step {step}; the same command carries on from '{path}'.")
         self.step, self.path = step, path
