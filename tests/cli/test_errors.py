@@ -110,4 +110,4 @@ def test_a_training_that_was_stopped_ends_as_after_ctrl_c():
     from darkroom.training.loop import Stopped
 
     sentence, code = explained(Stopped("SIGTERM", 7, Path("runs/it/step-00000007")))
-    assert code == 130 and "carries on from there" in sentence
+    assert code == 130 and "carries on" in sentence
