@@ -50,7 +50,7 @@ def develop(request: Request, progress: Callable[[Progress], None] | None = None
 def develop_many(
     requests: Sequence[Request], progress: Callable[[Progress], None] | None = None
 ) -> list[Result]:
-    """Make the pictures of many requests together, whatever their prompts, seeds, samplers and steps."""
+    """Make the pictures of many requests together, whatever their models, sizes, samplers and steps."""
     clock = Clock()
     with clock.time("load"):
         loaded = [load_model(request.model) for request in requests]
@@ -58,7 +58,7 @@ def develop_many(
         filled = [fill(r, one.model) for r, one in zip(requests, loaded, strict=True)]
         jobs = [jobs_of(r, one.model) for r, one in zip(filled, loaded, strict=True)]
     with clock.time("sample"):
-        run([job for some in jobs for job in some], loaded[0].model, progress)
+        run([(job, one.model) for some, one in zip(jobs, loaded, strict=True) for job in some], progress)
     results = []
     for request, one, some in zip(filled, loaded, jobs, strict=True):
         with clock.time("decode"):
@@ -118,18 +118,21 @@ def start_of(request: Request, model: Model) -> Tensor:
     return model.encode_pictures(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1)
 
 
-def run(jobs: Sequence[Job], model: Model, progress: Callable[[Progress], None] | None) -> None:
-    """Run the jobs to their end, telling of each estimate."""
+def run(jobs: Sequence[tuple[Job, Model]], progress: Callable[[Progress], None] | None) -> None:
+    """Run the jobs, each of its own model, to their end, telling of each step."""
     engine, latest = Engine(), dict[int, Tensor]()
-    for job in jobs:
+    for job, _ in jobs:
         job.on_step = lambda job, x0: latest.__setitem__(id(job), x0)
         engine.submit(job)
-    total = max(job.questions for job in jobs)
+
+    def preview() -> list[np.ndarray]:
+        return [pixels(model, latest[id(job)])[0] for job, model in jobs]
+
+    total = max(job.questions for job, _ in jobs)
     while engine.jobs:
         engine.step()
         if progress is not None:
-            done = max(job.answered for job in jobs)
-            progress(Progress(done, total, lambda: list(pixels(model, torch.cat([*latest.values()])))))
+            progress(Progress(max(job.answered for job, _ in jobs), total, preview))
 
 
 def result_of(job: Job) -> Tensor:
