@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom.networks.conditioning import Conditioning
-from darkroom.networks.layers import FeedForward, merge_heads, rotary_2d, rotate, sinusoids, split_heads
+from darkroom.networks.layers import FeedForward, attention, merge_heads, rotary_2d, rotate, sinusoids, split_heads
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class DiTBlock(nn.Module):
         q, k = rotate(self.query_norm(q), angles), rotate(self.key_norm(k), angles)
         k = torch.cat([k, self.key_norm(text_k)], dim=2)
         v = torch.cat([v, text_v], dim=2)
-        return self.out(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
+        return self.out(merge_heads(attention(q, k, v, mask)))
 
 
 class DiT(nn.Module):

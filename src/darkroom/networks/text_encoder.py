@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom.networks.conditioning import Conditioning
-from darkroom.networks.layers import FeedForward, merge_heads, rotary_1d, rotate, split_heads
+from darkroom.networks.layers import FeedForward, attention, merge_heads, rotary_1d, rotate, split_heads
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TextBlock(nn.Module):
             split_heads(part, self.heads) for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
         )
         q, k = rotate(self.query_norm(q), angles), rotate(self.key_norm(k), angles)
-        x = x + self.out(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
+        x = x + self.out(merge_heads(attention(q, k, v, mask)))
         return x + self.feed_forward(self.forward_norm(x))
 
 

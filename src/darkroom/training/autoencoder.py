@@ -33,7 +33,7 @@ def autoencoder(name: str, seed: int = 0) -> Recipe:
 
     def loss(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         picture = to_signal(batch["picture"])
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(chosen.device, enabled=False):
             latent = cast(Autoencoder, network).encode(picture)
         draw = generator(seed, step, picture.device)
         strength = LATENT_NOISE * torch.rand(len(picture), 1, 1, 1, generator=draw, device=picture.device)

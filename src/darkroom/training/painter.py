@@ -1,11 +1,11 @@
 """The recipe of the starter's text encoder and diffusion transformer."""
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from darkroom.data.scenes.cells import cell_classes
 from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.diffusion.grids import trailing
 from darkroom.diffusion.guidance import Query, cfg, guided
@@ -16,6 +16,7 @@ from darkroom.families.starter import Painter, Starter, StarterConfig
 from darkroom.networks.autoencoder import Autoencoder
 from darkroom.networks.text_encoder import TextEncoderConfig
 from darkroom.text.tokenizer import Tokenizer
+from darkroom.training.alignment import AlignedPainter, naming_loss
 from darkroom.training.ema import Decay, PowerFunction
 from darkroom.training.optimizer import LearningRate, OptimizerRecipe
 from darkroom.training.pictures import CaptionedPictures, spelt_out, tile, to_signal
@@ -24,6 +25,9 @@ from darkroom.training.recipe import Batch, Recipe, generator
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+NAMING = 0.1
+"""What naming a cell weighs beside painting it: about as much as painting does at the start."""
 
 SHEET_PROMPTS = (
     "a red apple",
@@ -53,29 +57,38 @@ def painter(name: str, autoencoder: Autoencoder, *, steps: int | None = None, se
     """
     chosen = preset(name)
     length = steps or chosen.steps
-    dataset = SceneDataset(chosen.world, seed)
+    dataset, classes = SceneDataset(chosen.world, seed), cell_classes(chosen.world)
     tokenizer = Tokenizer.train(spelt_out(dataset, chosen.vocabulary_captions))
     config = starter_config(chosen, tokenizer)
     frozen = autoencoder.eval().requires_grad_(False).to(chosen.device)
 
     def loss(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(chosen.device, enabled=False):
             x0 = frozen.encode(to_signal(batch["picture"])).contiguous()
         draw = generator(seed, step, x0.device)
         t = torch.sigmoid(torch.randn(len(x0), generator=draw, device=x0.device))
         eps = torch.randn(x0.shape, generator=draw, device=x0.device)
-        words, letters = batch["words"], batch["letters"]
         level = Starter.process.schedule.at(t)
-        answer = partial(_paint, network, words, letters)
-        return {"loss": Starter.process.loss(answer, x0, eps, level, None, as_velocity).mean()}
+        named: list[Tensor] = []
+
+        def answer(x: Tensor, time: Tensor, cond: None) -> Tensor:
+            painted, names = network(batch["words"], batch["letters"], x, time)
+            named.append(names)
+            return painted
+
+        velocity = Starter.process.loss(answer, x0, eps, level, None, as_velocity).mean()
+        naming = naming_loss(named[0], batch["cells"], classes)
+        return {"loss": velocity + NAMING * naming, "velocity": velocity, "naming": naming}
 
     def sheet(network: nn.Module, step: int) -> "Image":
-        return sample_sheet(Starter(config, network, frozen), SHEET_PROMPTS)  # type: ignore[arg-type]
+        return sample_sheet(Starter(config, network.painter, frozen), SHEET_PROMPTS)  # type: ignore[arg-type]
 
     return Recipe(
         name="painter",
-        build=lambda: Painter(config.text, config.network),
-        batch=CaptionedPictures(dataset, chosen.side, chosen.batch, chosen.text_length, tokenizer),
+        build=lambda: AlignedPainter(Painter(config.text, config.network), classes),
+        batch=CaptionedPictures(
+            dataset, chosen.side, chosen.batch, chosen.text_length, tokenizer, chosen.autoencoder.downscale
+        ),
         loss=loss,
         steps=length,
         batch_size=chosen.batch,
@@ -94,10 +107,6 @@ def painter(name: str, autoencoder: Autoencoder, *, steps: int | None = None, se
         device=chosen.device,
         compile=chosen.compile,
     )
-
-
-def _paint(network: nn.Module, words: Tensor, letters: Tensor, x: Tensor, time: Tensor, cond: None) -> Tensor:
-    return network(words, letters, x, time)
 
 
 def starter_config(chosen: Preset, tokenizer: Tokenizer) -> StarterConfig:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from darkroom.data.scenes.cells import cell_map
 from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.data.scenes.graph import Box
 from darkroom.text.tokenizer import UNKNOWN, Tokenizer
@@ -64,7 +65,10 @@ class CloseUps:
 
 @dataclass(frozen=True)
 class CaptionedPictures:
-    """Batches of pictures with tokenized captions: picture, words (B, L), letters (B, L, slots).
+    """Batches of pictures with tokenized captions and what each of their cells shows.
+
+    picture; words (B, L); letters (B, L, slots); cells (B, aspects, side / cell, side / cell), see
+    :func:`darkroom.data.scenes.cells.cell_map`.
 
     A caption is dropped, so that the network learns to paint without one (Ho and Salimans 2022, arXiv
     2207.12598), when chance says so or when it is longer than ``length``; single words lose their id, so that
@@ -76,6 +80,7 @@ class CaptionedPictures:
     size: int
     length: int
     tokenizer: Tokenizer
+    cell: int
 
     def __call__(self, step: int) -> Batch:
         chance = np.random.default_rng((self.dataset.seed, step))
@@ -90,6 +95,7 @@ class CaptionedPictures:
             "picture": np.stack([one.image for one in examples]),
             "words": words,
             "letters": tokens.letters,
+            "cells": np.stack([cell_map(one.scene, self.dataset.world, self.side // self.cell) for one in examples]),
         }
 
     def _keeps(self, caption: str, draw: float) -> bool:

@@ -43,7 +43,7 @@ class Recipe:
     checkpoints stay; one is written every ``checkpoint_every`` steps and every ``checkpoint_minutes``.
     ``compile`` names the submodules whose calls are compiled, "" for the network itself. Each must be of a
     class of one's own: torch leaves its own containers, such as a bare ``nn.Sequential``, as they are.
-    ``device`` "cuda" computes in bf16 (autocast) and "cpu" in single precision; weights are single in both.
+    Where the ``device`` multiplies bf16 natively it computes in it (autocast); weights are single everywhere.
     ``patience`` steps in a row without a finite loss and gradient end the run.
     """
 

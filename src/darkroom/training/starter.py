@@ -5,10 +5,11 @@ from time import monotonic
 from typing import cast
 
 from darkroom.errors import DarkroomError
-from darkroom.families.starter import Painter, Starter
+from darkroom.families.starter import Starter
 from darkroom.networks.autoencoder import Autoencoder
 from darkroom.text.tokenizer import Tokenizer
 from darkroom.training import checkpoint as checkpoints
+from darkroom.training.alignment import AlignedPainter
 from darkroom.training.autoencoder import autoencoder
 from darkroom.training.disk import explaining
 from darkroom.training.loop import train, weights
@@ -56,7 +57,7 @@ def export(name: str, recipe: Recipe, trained: Autoencoder, out: Path) -> Path:
     """Write the averaged painter and its autoencoder as one starter file."""
     batches = cast(CaptionedPictures, recipe.batch)
     config = starter_config(preset(name), Tokenizer(batches.tokenizer.vocabulary, batches.tokenizer.slots))
-    network = cast(Painter, weights(out / "painter", recipe))
+    network = cast(AlignedPainter, weights(out / "painter", recipe)).painter
     path = out / "starter.safetensors"
     with explaining(path):
         Starter(config, network, trained).save(path)

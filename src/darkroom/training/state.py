@@ -22,6 +22,7 @@ class State:
         torch.manual_seed(mix("build", recipe.seed))
         self.recipe = recipe
         self.device = torch.device(recipe.device)
+        self.half = multiplies_bfloat16(self.device)
         self.network = recipe.build().to(self.device).train()
         self.averages = [Average(profile, self.network) for profile in recipe.ema]
         self.optimizer = Optimizer(recipe.optimizer, self.network)
@@ -63,7 +64,7 @@ class State:
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
         torch.manual_seed(mix("step", self.recipe.seed, self.step))
         batch = to_device(batch, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             parts = self.recipe.loss(self.network.train(), batch, self.step)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
         shown = {name: value.detach() for name, value in parts.items()}
@@ -109,6 +110,7 @@ class State:
             "device": torch.cuda.get_device_name(self.device)
             if cuda
             else torch.backends.cpu.get_cpu_capability(),
+            "precision": "bfloat16" if self.half else "float32",
             "threads": torch.get_num_threads(),
             "compiled": list(self.recipe.compile),
         }
@@ -124,6 +126,17 @@ class State:
         self.skipped_in_row = checkpoint.facts["skipped_in_row"]
         if finish := checkpoint.facts["finish"]:
             self.ending = Ending(*finish)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether bf16 is what a device multiplies fastest: GPUs, and processors with instructions for it.
+
+    Those give four times the speed of single precision; without them bf16 is hundreds of times slower.
+    """
+    if device.type == "cuda":
+        return True
+    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def _check_recipe(checkpoint: Checkpoint, recipe: Recipe) -> None:

@@ -91,17 +91,31 @@ def check_word(word: str) -> None:
         )
 
 
+GAP = 0.1  # between letters, of their height
+
+
 def word_mask(word: str) -> Image.Image:
     """The coverage of a word in the sign's lettering: mode L, one letter's height tall."""
     check_word(word)
     glyphs = [assets.letter(character) for character in word]
-    gap = round(glyphs[0].shape[0] * 0.1)
+    gap = round(glyphs[0].shape[0] * GAP)
     mask = Image.new("L", (sum(g.shape[1] for g in glyphs) + gap * (len(word) - 1), glyphs[0].shape[0]))
     x = 0
     for glyph in glyphs:
         mask.paste(Image.fromarray(glyph), (x, 0))
         x += glyph.shape[1] + gap
     return mask.crop(mask.getbbox())  # without the room for J and Q where there is none
+
+
+def letter_boxes(word: str, aspect: float) -> list[tuple[float, float, float, float]]:
+    """Left, top, right and bottom of each letter in fractions of a sign of that aspect, to a pixel or two."""
+    widths = np.array([assets.letter(character).shape[1] for character in word], float)
+    tall = assets.letter(word[0]).shape[0]
+    ends = np.cumsum(widths + GAP * tall) - GAP * tall
+    scale = min(0.88 / ends[-1], BOARD * 0.6 / aspect / tall)
+    high, left = tall * scale * aspect, 0.5 - ends[-1] * scale / 2
+    spans = zip((ends - widths) * scale + left, ends * scale + left, strict=True)
+    return [(a, (BOARD - high) / 2, b, (BOARD + high) / 2) for a, b in spans]
 
 
 def lettered(board: Image.Image, word: str, rgb: RGB) -> Image.Image:
