@@ -7,7 +7,7 @@ from torch import nn
 from darkroom.networks.autoencoder import Autoencoder, AutoencoderConfig
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.dit import DiT, DiTConfig
-from darkroom.networks.layers import rotary_2d, rotate
+from darkroom.networks.layers import attention, rotary_2d, rotate
 from darkroom.networks.text_encoder import TextEncoder, TextEncoderConfig
 
 SMALL = DiTConfig(channels=4, width=32, depth=2, heads=2, text_width=32)
@@ -142,3 +142,18 @@ def test_autoencoder_says_which_sides_it_takes():
     assert network.decode(network.encode(torch.zeros(1, 3, 48, 80))).shape == (1, 3, 48, 80)
     with pytest.raises(ValueError, match="130x128 does not divide into cells of 16"):
         network.encode(torch.zeros(1, 3, 128, 130))
+
+
+def test_attention_written_out_is_torch_s_own_with_the_same_gradients():
+    draw = torch.Generator().manual_seed(4)
+    parts = [torch.randn(2, 3, n, 8, generator=draw, dtype=torch.float64) for n in (4, 7, 7)]
+    mask = torch.rand(2, 1, 1, 7, generator=draw) > 0.3
+    mask[..., 0] = True
+    ways = []
+    for way in (attention, lambda q, k, v, m: nn.functional.scaled_dot_product_attention(q, k, v, m)):
+        leaves = [part.clone().requires_grad_() for part in parts]
+        answer = way(*leaves, mask)
+        answer.square().sum().backward()
+        ways.append([answer, *(leaf.grad for leaf in leaves)])
+    for ours, theirs in zip(*ways, strict=True):
+        torch.testing.assert_close(ours, theirs)

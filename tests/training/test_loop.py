@@ -22,7 +22,7 @@ from darkroom.training.ema import Decay
 from darkroom.training.loop import train, weights
 from darkroom.training.optimizer import LearningRate, OptimizerRecipe
 from darkroom.training.recipe import Batch, generator, mix
-from darkroom.training.state import State
+from darkroom.training.state import State, multiplies_bfloat16
 
 CONSTANT = OptimizerRecipe(rate=LearningRate(peak=1e-2, warmup=5))
 
@@ -292,3 +292,23 @@ def test_another_machine_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[
     finally:
         torch.set_num_threads(threads)
     assert f"threads was {threads}, is {threads + 1}" in capsys.readouterr().err
+
+
+def test_bf16_is_taken_where_the_processor_says_that_it_multiplies_it():
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if "avx2" not in flags:
+        pytest.skip("only x86 on Linux lists its instructions there")
+    assert multiplies_bfloat16(torch.device("cpu")) == ("avx512_bf16" in flags or "amx_bf16" in flags)
+
+
+def test_bf16_learns_what_single_precision_learns():
+    """The toy's losses, step by step; dropout and noise are the same draws in both."""
+    ways: list[list[float]] = []
+    for half in (False, True):
+        state = State(recipe())
+        state.half = half
+        ways.append([state.advance(made(i))["loss"] for i in range(STEPS)])
+        assert all(p.dtype == torch.float32 for p in state.network.parameters())
+    single, half_precision = ways
+    assert single != half_precision
+    assert half_precision == pytest.approx(single, rel=0.05)

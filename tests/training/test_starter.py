@@ -64,3 +64,44 @@ def test_batches_are_a_function_of_their_step():
     one, two = recipe.batch(5), recipe.batch(5)
     assert all(np.array_equal(one[name], two[name]) for name in one)
     assert not np.array_equal(one["picture"], recipe.batch(6)["picture"])
+
+
+def test_a_run_begins_with_a_starter_and_keeps_its_words_and_its_decoder(made, tmp_path):
+    again = train("starter", "smoke", tmp_path, start=str(made), seed=1, quiet=True)
+    before, after = load(made), load(again)
+    assert after.config.vocabulary == before.config.vocabulary
+    assert after.config.about["pictures"] == str(2 * int(before.config.about["pictures"]))
+    for name, tensor in after.autoencoder.state_dict().items():
+        assert torch.equal(tensor, before.autoencoder.state_dict()[name])
+    moved = [
+        (new - old).abs().max() / old.abs().max().clamp(min=1e-6)
+        for new, old in zip(after.painter.parameters(), before.painter.parameters(), strict=True)
+    ]
+    assert 0 < float(torch.stack(moved).median()) < 0.5  # it went on, it did not start anew
+
+
+def test_a_run_that_began_with_a_starter_carries_on_without_naming_it(made, tmp_path):
+    again = train("starter", "smoke", tmp_path, start=str(made), seed=1, quiet=True)
+    before = again.read_bytes()
+    assert train("starter", "smoke", tmp_path, seed=1, quiet=True).read_bytes() == before
+
+
+def test_a_run_that_began_with_nothing_takes_no_start(made):
+    with pytest.raises(DarkroomError, match="has begun without a start"):
+        train("starter", "smoke", made.parent, start=str(made), quiet=True)
+
+
+def test_a_start_of_other_sizes_is_refused(made, tmp_path):
+    with pytest.raises(DarkroomError, match="other sizes than the preset 'cpu'"):
+        train("starter", "cpu", tmp_path, start=str(made), quiet=True)
+
+
+def test_a_start_that_is_no_starter_is_refused(tmp_path):
+    (tmp_path / "wrong.safetensors").write_bytes(b"nothing")
+    with pytest.raises(DarkroomError, match="cannot be begun with"):
+        train("starter", "smoke", tmp_path / "run", start=str(tmp_path / "wrong.safetensors"), quiet=True)
+
+
+def test_only_the_starter_takes_a_start(made, tmp_path):
+    with pytest.raises(DarkroomError, match="leave --from out"):
+        train("examiner", "smoke", tmp_path, start=str(made), quiet=True)

@@ -20,6 +20,10 @@ import click
     "--max-minutes", type=click.FloatRange(0, min_open=True), help="Stop with a checkpoint by then."
 )
 @click.option("--finish", type=click.IntRange(1), help="End the run well within this many steps from now.")
+@click.option(
+    "--from", "start", metavar="FILE", help="Begin with this starter; 'starter' is the one that ships."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which pictures it sees.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def train(name: str, preset: str, **settings: Any) -> None:
     """Train a model of this project, or go on training it.
@@ -32,6 +36,7 @@ def train(name: str, preset: str, **settings: Any) -> None:
       darkroom train starter --preset smoke
       darkroom train starter --out runs/mine --max-minutes 120
       darkroom train starter --out runs/mine --finish 2000
+      darkroom train starter --out runs/more --from starter --seed 1
     """
     from darkroom.training.command import train
 

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom.networks.conditioning import Conditioning
-from darkroom.networks.layers import FeedForward, attention, merge_heads, rotary_2d, rotate, sinusoids, split_heads
+from darkroom.networks.layers import (
+    FeedForward,
+    attention,
+    merge_heads,
+    rotary_2d,
+    rotate,
+    sinusoids,
+    split_heads,
+)
 
 
 @dataclass(frozen=True)

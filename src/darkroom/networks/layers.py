@@ -70,5 +70,5 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     if q.device.type != "cpu" or not q.requires_grad:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    weights = scores.float().masked_fill(~mask, -torch.inf).softmax(-1)
+    weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)  # in single precision where that is autocast
     return weights.to(v.dtype) @ v

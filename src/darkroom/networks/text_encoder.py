@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.layers import FeedForward, attention, merge_heads, rotary_1d, rotate, split_heads

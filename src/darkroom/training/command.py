@@ -6,7 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from darkroom.errors import UnknownName
+from darkroom.errors import DarkroomError, UnknownName
+from darkroom.studio.models import locate
 from darkroom.training.loop import train as train_recipe
 from darkroom.training.recipe import Recipe
 
@@ -17,7 +18,7 @@ RECIPES = {
     "autoencoder": "darkroom.training.autoencoder:autoencoder",
     "examiner": "darkroom.evaluation.recipe:examiner",
 }
-"""Trainings of one recipe: a function (preset) that returns it. All are imported only when asked for."""
+"""Trainings of one recipe: a function (preset, seed) that returns it. All are imported when asked for."""
 
 
 def train(
@@ -30,27 +31,33 @@ def train(
     max_minutes: float | None = None,
     resume: bool = True,
     quiet: bool = False,
+    start: str | None = None,
+    seed: int = 0,
 ) -> Path:
     """Train by name into ``out`` ("runs/NAME-PRESET"); ``steps`` replaces the length of the (longest) run.
 
-    Returns what was made: a checkpoint, or the starter's file. Everything else is as in
-    :func:`darkroom.training.loop.train`. Raises UnknownName, and what is said about the preset.
+    ``start`` names a starter to begin with, a file or "starter" for the one that ships; ``seed`` chooses the
+    pictures and the first weights. Returns what was made: a checkpoint, or the starter's file. Everything
+    else is as in :func:`darkroom.training.loop.train`. Raises UnknownName, what is said about the preset, and
+    DarkroomError for a ``start`` that the training cannot use.
     """
     folder = out or Path("runs") / f"{name}-{preset}"
     how: dict[str, Any] = {"resume": resume, "max_minutes": max_minutes, "finish": finish, "quiet": quiet}
     if name in COURSES:
         course: Callable[..., Path] = function(COURSES[name])
-        return course(preset, folder, steps=steps, **how)
-    recipe = find(name, preset)
+        return course(preset, folder, steps=steps, seed=seed, start=start and locate(start), **how)
+    if start:
+        raise DarkroomError(f"{name} always begins with nothing; leave --from out.")
+    recipe = find(name, preset, seed)
     return train_recipe(recipe if steps is None else replace(recipe, steps=steps), folder, **how)
 
 
-def find(name: str, preset: str) -> Recipe:
+def find(name: str, preset: str, seed: int = 0) -> Recipe:
     """The recipe of that name. Raises UnknownName, and what the recipe's function says about the preset."""
     if name not in RECIPES:
         raise UnknownName("training", name, RECIPES | COURSES)
-    make: Callable[[str], Recipe] = function(RECIPES[name])
-    return make(preset)
+    make: Callable[[str, int], Recipe] = function(RECIPES[name])
+    return make(preset, seed)
 
 
 def function(path: str) -> Callable[..., Any]:

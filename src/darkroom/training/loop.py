@@ -183,7 +183,9 @@ def _begin(recipe: Recipe, out: Path) -> tuple[State, Path | None, list[str]]:
     notices = [f"passed over: {error}" for error in damaged]
     notices.append(f"carrying on from '{found.path}'.")
     then, now = found.facts["machine"], state.machine()
-    if changed := [f"{name} was {then.get(name)}, is {now[name]}" for name in now if then.get(name) != now[name]]:
+    if changed := [
+        f"{name} was {then.get(name)}, is {now[name]}" for name in now if then.get(name) != now[name]
+    ]:
         notices.append(f"numbers may differ in their last digits from here on: {', '.join(changed)}.")
     return state, found.path, notices
 

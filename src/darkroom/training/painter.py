@@ -49,8 +49,17 @@ SHEET_PROMPTS = (
 )
 
 
-def painter(name: str, autoencoder: Autoencoder, *, steps: int | None = None, seed: int = 0) -> Recipe:
+def painter(
+    name: str,
+    autoencoder: Autoencoder,
+    start: Starter | None = None,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+) -> Recipe:
     """The recipe of text encoder and transformer, on the latents of a trained autoencoder.
+
+    It begins with the weights and the vocabulary of ``start`` if there is one.
 
     Rectified flow; the network predicts x0 under the velocity loss (Li and He 2025, arXiv 2511.13720), at
     times drawn logit-normally and shifted by the schedule (Esser et al. 2024, arXiv 2403.03206, section 3.1).
@@ -58,9 +67,15 @@ def painter(name: str, autoencoder: Autoencoder, *, steps: int | None = None, se
     chosen = preset(name)
     length = steps or chosen.steps
     dataset, classes = SceneDataset(chosen.world, seed), cell_classes(chosen.world)
-    tokenizer = Tokenizer.train(spelt_out(dataset, chosen.vocabulary_captions))
+    tokenizer = start.tokenizer if start else Tokenizer.train(spelt_out(dataset, chosen.vocabulary_captions))
     config = starter_config(chosen, tokenizer)
     frozen = autoencoder.eval().requires_grad_(False).to(chosen.device)
+
+    def build() -> nn.Module:
+        network = Painter(config.text, config.network)
+        if start:
+            network.load_state_dict(start.painter.state_dict())
+        return AlignedPainter(network, classes)
 
     def loss(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         with torch.no_grad(), torch.autocast(chosen.device, enabled=False):
@@ -85,7 +100,7 @@ def painter(name: str, autoencoder: Autoencoder, *, steps: int | None = None, se
 
     return Recipe(
         name="painter",
-        build=lambda: AlignedPainter(Painter(config.text, config.network), classes),
+        build=build,
         batch=CaptionedPictures(
             dataset, chosen.side, chosen.batch, chosen.text_length, tokenizer, chosen.autoencoder.downscale
         ),
@@ -109,7 +124,9 @@ def painter(name: str, autoencoder: Autoencoder, *, steps: int | None = None, se
     )
 
 
-def starter_config(chosen: Preset, tokenizer: Tokenizer) -> StarterConfig:
+def starter_config(
+    chosen: Preset, tokenizer: Tokenizer, about: dict[str, str] | None = None
+) -> StarterConfig:
     """What a file of this preset's starter tells about itself."""
     text = TextEncoderConfig(
         words=tokenizer.word_count,
@@ -119,7 +136,9 @@ def starter_config(chosen: Preset, tokenizer: Tokenizer) -> StarterConfig:
         depth=chosen.text_depth,
         heads=chosen.network.text_width // 64,
     )
-    return StarterConfig(text, chosen.network, chosen.autoencoder, tokenizer.vocabulary, chosen.side)
+    return StarterConfig(
+        text, chosen.network, chosen.autoencoder, tokenizer.vocabulary, chosen.side, about or {}
+    )
 
 
 def sample_sheet(model: Starter, prompts: tuple[str, ...], steps: int = 12, scale: float = 3.0) -> "Image":

@@ -95,7 +95,9 @@ class CaptionedPictures:
             "picture": np.stack([one.image for one in examples]),
             "words": words,
             "letters": tokens.letters,
-            "cells": np.stack([cell_map(one.scene, self.dataset.world, self.side // self.cell) for one in examples]),
+            "cells": np.stack(
+                [cell_map(one.scene, self.dataset.world, self.side // self.cell) for one in examples]
+            ),
         }
 
     def _keeps(self, caption: str, draw: float) -> bool:

@@ -4,14 +4,15 @@ from pathlib import Path
 from time import monotonic
 from typing import cast
 
+from safetensors import SafetensorError
+
 from darkroom.errors import DarkroomError
-from darkroom.families.starter import Starter
+from darkroom.families.starter import Starter, load
 from darkroom.networks.autoencoder import Autoencoder
-from darkroom.text.tokenizer import Tokenizer
 from darkroom.training import checkpoint as checkpoints
 from darkroom.training.alignment import AlignedPainter
 from darkroom.training.autoencoder import autoencoder
-from darkroom.training.disk import explaining
+from darkroom.training.disk import explaining, write_through
 from darkroom.training.loop import train, weights
 from darkroom.training.painter import painter, starter_config
 from darkroom.training.pictures import CaptionedPictures
@@ -28,23 +29,58 @@ def train_starter(
     max_minutes: float | None = None,
     resume: bool = True,
     quiet: bool = False,
+    start: Path | None = None,
+    seed: int = 0,
 ) -> Path:
     """Train a preset's starter in ``out`` and write ``out/starter.safetensors``; returns that file.
 
     The same call carries on wherever an earlier one stopped. ``steps`` and ``finish`` are about the painter,
-    the long part; ``max_minutes`` counts for both together. Raises what :func:`darkroom.training.loop.train`
-    raises, and DarkroomError when the time ends before there is a painter to write.
+    the long part; ``max_minutes`` counts for both together. ``start`` is a starter file to begin with: its
+    vocabulary and its autoencoder stay, its painter learns on; another ``seed`` shows it other pictures.
+
+    Raises what :func:`darkroom.training.loop.train` raises, and DarkroomError when the time ends before there
+    is a painter to write, and for a ``start`` of other sizes than the preset's.
     """
     started = monotonic()
-    first = autoencoder(name)
-    train(first, out / "autoencoder", max_minutes=max_minutes, resume=resume, quiet=quiet)
-    if not is_done(first, out / "autoencoder"):
-        raise DarkroomError("the time is up before the autoencoder is trained; the same command carries on.")
-    trained = cast(Autoencoder, weights(out / "autoencoder", first))
-    second = painter(name, trained, steps=steps)
+    if begun := beginning(name, out, start):
+        first, second = begun.autoencoder, painter(name, begun.autoencoder, begun, steps=steps, seed=seed)
+    else:
+        first = trained_autoencoder(name, out / "autoencoder", max_minutes, resume, quiet, seed)
+        second = painter(name, first, steps=steps, seed=seed)
     left = None if max_minutes is None else max(max_minutes - (monotonic() - started) / 60, 0.01)
     train(second, out / "painter", max_minutes=left, finish=finish, resume=resume, quiet=quiet)
-    return export(name, second, trained, out)
+    return export(name, second, first, out, begun)
+
+
+def beginning(name: str, out: Path, start: Path | None) -> Starter | None:
+    """The starter that a run begins with, None where it begins with nothing; ``out`` keeps a copy of it."""
+    kept = out / "start.safetensors"
+    if start is not None and not kept.exists():
+        if (out / "painter").exists():
+            raise DarkroomError(f"'{out}' has begun without a start; choose another folder with --out.")
+        with explaining(kept):
+            out.mkdir(parents=True, exist_ok=True)
+            write_through(kept, start.read_bytes())
+    if not kept.exists():
+        return None
+    try:
+        begun = load(kept)
+    except (SafetensorError, ValueError) as error:
+        raise DarkroomError(f"'{kept}' cannot be begun with: {error}; remove it.") from None
+    if begun.config != starter_config(preset(name), begun.tokenizer, begun.config.about):
+        raise DarkroomError(f"'{kept}' is of other sizes than the preset '{name}'; choose another preset.")
+    return begun
+
+
+def trained_autoencoder(
+    name: str, out: Path, max_minutes: float | None, resume: bool, quiet: bool, seed: int
+) -> Autoencoder:
+    """Train the autoencoder to its end in ``out``."""
+    recipe = autoencoder(name, seed)
+    train(recipe, out, max_minutes=max_minutes, resume=resume, quiet=quiet)
+    if not is_done(recipe, out):
+        raise DarkroomError("the time is up before the autoencoder is trained; the same command carries on.")
+    return cast(Autoencoder, weights(out, recipe))
 
 
 def is_done(recipe: Recipe, out: Path) -> bool:
@@ -53,12 +89,27 @@ def is_done(recipe: Recipe, out: Path) -> bool:
     return found is not None and found.step >= recipe.steps
 
 
-def export(name: str, recipe: Recipe, trained: Autoencoder, out: Path) -> Path:
+def export(name: str, recipe: Recipe, trained: Autoencoder, out: Path, begun: Starter | None) -> Path:
     """Write the averaged painter and its autoencoder as one starter file."""
     batches = cast(CaptionedPictures, recipe.batch)
-    config = starter_config(preset(name), Tokenizer(batches.tokenizer.vocabulary, batches.tokenizer.slots))
+    config = starter_config(preset(name), batches.tokenizer, history(name, recipe, out, begun))
     network = cast(AlignedPainter, weights(out / "painter", recipe)).painter
     path = out / "starter.safetensors"
     with explaining(path):
         Starter(config, network, trained).save(path)
     return path
+
+
+def history(name: str, recipe: Recipe, out: Path, begun: Starter | None) -> dict[str, str]:
+    """What a starter file tells of its training: the command, and how much its parts have seen in all."""
+    chosen, before = preset(name), begun.config.about if begun else {}
+    found, _ = checkpoints.newest(out / "painter" / "checkpoints")
+    seen = recipe.batch_size * (found.step if found else 0) + int(
+        before.get("pictures", "0").replace(",", "")
+    )
+    close_ups = chosen.autoencoder_steps * chosen.autoencoder_batch
+    return {
+        "made by": f"darkroom train starter --preset {name}",
+        "pictures": str(seen),
+        "decoder close-ups": before.get("decoder close-ups", str(close_ups)),
+    }

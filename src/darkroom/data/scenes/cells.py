@@ -63,16 +63,18 @@ def _places(box: Box, count: int) -> np.ndarray:
 
 
 def _letters(part: Part, count: int) -> np.ndarray:
-    """(count, count): the letter that fills most of each cell, A is 1."""
+    """(count, count): the letter that has most of itself in each cell, A is 1; so narrow ones count too."""
     assert part.word is not None
     left, top, width, height = part.box.left, part.box.top, part.box.width, part.box.height
-    shares = [
-        coverage(Box(left + a * width, top + b * height, left + c * width, top + d * height), count)
-        for a, b, c, d in letter_boxes(part.word, width / height)
-    ]
-    most = np.argmax(shares, axis=0)
+    covered = np.stack(
+        [
+            coverage(Box(left + a * width, top + b * height, left + c * width, top + d * height), count)
+            for a, b, c, d in letter_boxes(part.word, width / height)
+        ]
+    )
+    most = np.argmax(covered / covered.sum((1, 2), keepdims=True), axis=0)
     numbers = np.array([ord(letter) - ord("A") + 1 for letter in part.word])
-    return np.where(np.max(shares, axis=0) > LETTERED, numbers[most], 0)
+    return np.where(covered.max(0) > LETTERED, numbers[most], 0)
 
 
 @lru_cache

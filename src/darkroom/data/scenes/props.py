@@ -1,6 +1,7 @@
 """Furniture, signs and a paper hat, drawn in code; a sign carries a word."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -91,37 +92,48 @@ def check_word(word: str) -> None:
         )
 
 
-GAP = 0.1  # between letters, of their height
-
-
 def word_mask(word: str) -> Image.Image:
     """The coverage of a word in the sign's lettering: mode L, one letter's height tall."""
-    check_word(word)
-    glyphs = [assets.letter(character) for character in word]
-    gap = round(glyphs[0].shape[0] * GAP)
-    mask = Image.new("L", (sum(g.shape[1] for g in glyphs) + gap * (len(word) - 1), glyphs[0].shape[0]))
-    x = 0
-    for glyph in glyphs:
-        mask.paste(Image.fromarray(glyph), (x, 0))
-        x += glyph.shape[1] + gap
+    mask, _ = _written(word)
     return mask.crop(mask.getbbox())  # without the room for J and Q where there is none
 
 
+def _written(word: str) -> tuple[Image.Image, list[tuple[int, int]]]:
+    """A word with all the room its letters might need, and where each begins and ends from left to right."""
+    check_word(word)
+    glyphs = [assets.letter(character) for character in word]
+    gap = round(glyphs[0].shape[0] * 0.1)
+    mask = Image.new("L", (sum(g.shape[1] for g in glyphs) + gap * (len(word) - 1), glyphs[0].shape[0]))
+    spans, x = [], 0
+    for glyph in glyphs:
+        mask.paste(Image.fromarray(glyph), (x, 0))
+        spans.append((x, x + glyph.shape[1]))
+        x += glyph.shape[1] + gap
+    return mask, spans
+
+
+def _scale(width: float, height: float, mask: tuple[int, int]) -> float:
+    """How much larger a word of ``mask``'s width and height stands on a sign of that width and height."""
+    return min(width * 0.88 / mask[0], height * BOARD * 0.6 / mask[1])
+
+
+@lru_cache
 def letter_boxes(word: str, aspect: float) -> list[tuple[float, float, float, float]]:
     """Left, top, right and bottom of each letter in fractions of a sign of that aspect, to a pixel or two."""
-    widths = np.array([assets.letter(character).shape[1] for character in word], float)
-    tall = assets.letter(word[0]).shape[0]
-    ends = np.cumsum(widths + GAP * tall) - GAP * tall
-    scale = min(0.88 / ends[-1], BOARD * 0.6 / aspect / tall)
-    high, left = tall * scale * aspect, 0.5 - ends[-1] * scale / 2
-    spans = zip((ends - widths) * scale + left, ends * scale + left, strict=True)
-    return [(a, (BOARD - high) / 2, b, (BOARD + high) / 2) for a, b in spans]
+    mask, spans = _written(word)
+    left, top, right, bottom = mask.getbbox() or (0, 0, 1, 1)
+    scale = _scale(1.0, 1 / aspect, (right - left, bottom - top))
+    high, start = (bottom - top) * scale * aspect, 0.5 - (right - left) * scale / 2
+    return [
+        (start + (a - left) * scale, (BOARD - high) / 2, start + (b - left) * scale, (BOARD + high) / 2)
+        for a, b in spans
+    ]
 
 
 def lettered(board: Image.Image, word: str, rgb: RGB) -> Image.Image:
     """A copy of a sign whose board is of colour ``rgb``, with a word on it."""
     mask, copy = word_mask(word), board.copy()
-    scale = min(board.width * 0.88 / mask.width, board.height * BOARD * 0.6 / mask.height)
+    scale = _scale(board.width, board.height, mask.size)
     mask = mask.resize((round(mask.width * scale), round(mask.height * scale)), Image.Resampling.HAMMING)
     corner = (board.width - mask.width) // 2, round((board.height * BOARD - mask.height) / 2)
     ink = DARK_INK if _luma(rgb) > 135 else LIGHT_INK
