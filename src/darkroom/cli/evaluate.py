@@ -26,6 +26,12 @@ from darkroom.cli.output import json_option
     "--cfg-scale", "--cfg", "--guidance-scale", type=float, help="How closely to follow the prompt."
 )
 @click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
+@click.option(
+    "--precision",
+    metavar="float32|bfloat16",
+    default="float32",
+    help="bfloat16 is faster where the processor has it.",
+)
 @json_option
 def evaluate(name: str, skills: Sequence[str], **settings: Any) -> None:
     """Measure what a model can do, skill by skill, on combinations held out from its training.

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 @click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
 @click.option("--scheduler", metavar="NAME", help="How the steps are spread; see 'darkroom samplers'.")
 @click.option("-m", "--model", default="starter", show_default=True, help="A model's name or file.")
+@click.option(
+    "--precision",
+    metavar="float32|bfloat16",
+    default="float32",
+    help="bfloat16 is faster where the processor has it.",
+)
 @click.option("-i", "--init-image", type=click.Path(path_type=Path), help="A picture to start from.")
 @click.option("--strength", type=float, default=0.75, show_default=True, help="How much of it to make anew.")
 @click.option("--grid", is_flag=True, help="Save all pictures of a prompt on one sheet too.")

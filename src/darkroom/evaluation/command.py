@@ -30,6 +30,7 @@ def evaluate(
     steps: int | None = None,
     cfg_scale: float | None = None,
     sampler: str | None = None,
+    precision: str = "float32",
     examiner: Path = SHIPPED,
 ) -> Report:
     """Measure a model: print the table (or JSON), and leave it with sheets of judged pictures in ``out``.
@@ -39,7 +40,7 @@ def evaluate(
     """
     judge = load(examiner)
     plan = _plan(world_of(judge), _known(skills), prompts, pictures)
-    chosen = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
+    chosen = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler, "precision": precision}
     generate, digest = studio(name, chosen)
     settings = {"model": name, "sha256": digest, **{k: v for k, v in chosen.items() if v is not None}}
     journal = Journal(out or Path("runs") / f"evaluate-{Path(name).stem}", settings)

@@ -89,7 +89,14 @@ def jobs_of(request: Request, model: Model) -> list[Job]:
         noise = Philox.run(request.seed + i, 1, shape)
         x = model.process.corrupt(given, noise(0), grid.start)
         jobs.append(
-            Job(sampler(x, grid, noise), guide, model.process, model.network, sampler.questions(grid))
+            Job(
+                sampler(x, grid, noise),
+                guide,
+                model.process,
+                model.network,
+                sampler.questions(grid),
+                getattr(torch, request.precision),
+            )
         )
     return jobs
 
@@ -152,5 +159,10 @@ def record(request: Request, digest: str) -> Record:
     """What made the pictures of a filled request."""
     start = None if request.init_image is None else sha256(request.init_image)
     return Record(
-        request=request, model_hash=digest, version=__version__, torch=torch.__version__, init_hash=start
+        request=request,
+        model_hash=digest,
+        version=__version__,
+        torch=torch.__version__,
+        dtype=request.precision,
+        init_hash=start,
     )

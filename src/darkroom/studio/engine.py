@@ -26,7 +26,8 @@ class Job:
     """One picture under way.
 
     ``questions`` is how often its sampler will ask, ``answered`` how often it has been answered;
-    ``on_step(job, x0)`` hears every estimate of the clean signal.
+    ``precision`` is what the network computes in; ``on_step(job, x0)`` hears every estimate of the clean
+    signal.
     """
 
     sampling: Sampling
@@ -34,6 +35,7 @@ class Job:
     process: Process
     network: nn.Module
     questions: int
+    precision: torch.dtype = torch.float32
     on_step: Callable[["Job", Tensor], None] | None = None
     result: Tensor | None = None
     answered: int = 0
@@ -106,21 +108,31 @@ class Engine:
         """The network's x0 for each question, in the order asked; one forward a group that can share it."""
         groups: dict[object, list[int]] = {}
         for i, (job, query) in enumerate(asked):
-            key = (id(job.network), job.process, query.x.shape[1:], frozenset(query.cond.parts()))
+            key = (
+                id(job.network),
+                job.process,
+                job.precision,
+                query.x.shape[1:],
+                frozenset(query.cond.parts()),
+            )
             groups.setdefault(key, []).append(i)
         answers: dict[int, Tensor] = {}
         for members in groups.values():
             for chunk in (members[i : i + self.max_rows] for i in range(0, len(members), self.max_rows)):
                 job = asked[chunk[0]][0]
-                x0 = forward(job.process, job.network, [asked[i][1] for i in chunk])
+                x0 = forward(job.process, job.network, [asked[i][1] for i in chunk], job.precision)
                 answers |= dict(zip(chunk, x0.split([asked[i][1].x.shape[0] for i in chunk]), strict=True))
         return [answers[i] for i in range(len(asked))]
 
 
 @torch.inference_mode()
-def forward(process: Process, network: nn.Module, queries: Sequence[Query]) -> Tensor:
-    """One forward pass for many questions, row under row: x0 of all."""
+def forward(
+    process: Process, network: nn.Module, queries: Sequence[Query], precision: torch.dtype = torch.float32
+) -> Tensor:
+    """One forward pass for many questions, row under row: x0 of all, as exact as the signals are."""
     x = torch.cat([query.x for query in queries])
     levels = [query.level.expand(query.x.shape[0]) for query in queries]
     level = Level(*(torch.cat(parts) for parts in zip(*levels, strict=True)))
-    return process.denoise(network, x, level, Conditioning.stack([query.cond for query in queries]))
+    cond = Conditioning.stack([query.cond for query in queries])
+    with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
+        return process.denoise(network, x, level, cond).to(x)

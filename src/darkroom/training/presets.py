@@ -49,7 +49,7 @@ def _cpu() -> Preset:
         text_length=36,
         autoencoder_steps=8000,
         autoencoder_batch=16,
-        steps=20_000,
+        steps=12_000,
         batch=32,
         rate=1e-3,
         workers=1,
