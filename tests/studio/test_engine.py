@@ -106,3 +106,34 @@ def test_every_estimate_is_heard_and_counted():
     engine.submit(one)
     engine.run()
     assert heard == list(range(1, one.questions + 1))
+
+
+class Linear(nn.Module):
+    """A network of one matrix, which autocast multiplies in the precision asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = nn.Linear(4, 4)
+        self.seen: list[torch.dtype] = []
+
+    def forward(self, x: Tensor, time: Tensor, cond: Conditioning) -> Tensor:
+        answer = self.matrix(x)
+        self.seen.append(answer.dtype)
+        return answer
+
+
+def test_a_job_in_bf16_ends_close_by_and_changes_nothing_for_others():
+    torch.manual_seed(0)
+    network = Linear()
+    single = finished(network, MIX[:3])
+    engine, jobs = Engine(), [job(network, *spec) for spec in MIX[:3]]
+    for one, precision in zip(jobs, (torch.float32, torch.bfloat16, torch.float32), strict=True):
+        one.precision = precision
+        engine.submit(one)
+    network.seen.clear()
+    engine.run()
+    assert set(network.seen) == {torch.float32, torch.bfloat16}
+    assert all(one.result.dtype == torch.float32 for one in jobs)
+    torch.testing.assert_close(jobs[0].result, single[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(jobs[2].result, single[2], rtol=0, atol=1e-6)
+    assert 0 < (jobs[1].result - single[1]).abs().max() < 0.05

@@ -1,0 +1,95 @@
+"""What a step costs besides the network: ``python -m bench.sampler_overhead``.
+
+The starter's own jobs at batch 1, guided, with the network and then with one that answers at once; what is
+left in the second is sampler, guide and engine. Beside it the same for diffusers: its DiT pipeline with its
+own DPM-Solver++, around a transformer that answers at once, as a share of the same network's time.
+"""
+
+import argparse
+from functools import partial
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+
+from bench.measure import alternate, machine, median, table
+from darkroom.families.family import Model
+from darkroom.studio.develop import fill, jobs_of
+from darkroom.studio.engine import Engine
+from darkroom.studio.models import load_model
+from darkroom.studio.request import Request
+
+STEPS = 20
+ASKED = Request(prompt="two red apples to the left of a book", seed=1, steps=STEPS)
+
+
+class AtOnce(nn.Module):
+    """A network that answers with its question."""
+
+    def forward(self, x: Tensor, *rest: object) -> Tensor:
+        return x
+
+
+def walk(model: Model, network: nn.Module, sampler: str) -> None:
+    """One picture's way through sampler, guide and engine; no decoding."""
+    request = fill(Request(**{**ASKED.to_json(), "sampler": sampler}), model)
+    (job,) = jobs_of(request, model)
+    job.network = network
+    engine = Engine()
+    engine.submit(job)
+    engine.run()
+
+
+class TransformerAtOnce(nn.Module):
+    """What diffusers' pipeline asks of a transformer."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(sample_size=side, in_channels=channels, out_channels=channels)
+        self.dtype, self.device = torch.float32, torch.device("cpu")
+
+    def forward(self, x: Tensor, timestep: Tensor, class_labels: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=x)
+
+
+class DecoderAtOnce(nn.Module):
+    """What it asks of an autoencoder."""
+
+    config = SimpleNamespace(scaling_factor=1.0)
+    dtype, device = torch.float32, torch.device("cpu")
+
+    def decode(self, latents: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=latents)
+
+
+def diffusers_pipeline(channels: int, side: int) -> "partial[object]":
+    """Its DiT pipeline with guidance, ready to be called."""
+    from diffusers import DiTPipeline, DPMSolverMultistepScheduler
+
+    pipe = DiTPipeline(TransformerAtOnce(channels, side), DecoderAtOnce(), DPMSolverMultistepScheduler())
+    pipe.set_progress_bar_config(disable=True)
+    return partial(pipe, class_labels=[1], guidance_scale=3.0, num_inference_steps=STEPS, output_type="pt")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    model = load_model("starter").model
+    channels, side, _ = model.latent_shape(128, 128)
+    at_once = AtOnce()
+    actions = {
+        "network, sampler, guide and engine": partial(walk, model, model.network, "dpmpp_2m"),
+        "DPM++ 2M, guide and engine": partial(walk, model, at_once, "dpmpp_2m"),
+        "Euler, guide and engine": partial(walk, model, at_once, "euler"),
+        "diffusers: DPM++ 2M and its DiT pipeline": diffusers_pipeline(channels, side),
+    }
+    seconds = {name: median(times) / STEPS for name, times in alternate(actions, rounds).items()}
+    network = seconds["network, sampler, guide and engine"] - seconds["DPM++ 2M, guide and engine"]
+    rows = [[name, f"{1000 * s:.2f}", f"{s / network:.1%}"] for name, s in seconds.items()]
+    print(f"{machine()}; medians of {rounds} rounds in turn, {STEPS} steps, batch 1, guided.\n")
+    print(table(["what", "ms a step", "of the network's time"], rows))
+
+
+if __name__ == "__main__":
+    main()
