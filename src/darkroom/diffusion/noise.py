@@ -7,7 +7,7 @@ the same picture gets the same bits.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -56,17 +56,66 @@ class Philox:
     device: torch.device | str = "cpu"
     dtype: torch.dtype = torch.float32
 
-    @staticmethod
+    @classmethod
     def run(
+        cls,
         seed: int,
         count: int,
         shape: Sequence[int],
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-    ) -> "Philox":
+    ) -> Self:
         """The noise of a run: image i has seed ``seed + i``."""
-        return Philox(tuple((seed + i) % SEEDS for i in range(count)), tuple(shape), device, dtype)
+        return cls(tuple((seed + i) % SEEDS for i in range(count)), tuple(shape), device, dtype)
 
     def __call__(self, draw: int) -> Tensor:
         rows = np.stack([normal(seed, draw, math.prod(self.shape)) for seed in self.seeds])
         return torch.from_numpy(rows).to(self.dtype).to(self.device).unflatten(1, tuple(self.shape))
+
+
+def varied(noise: Noise, other: Noise, strength: float) -> Noise:
+    """A variation of a picture: draw 0 of ``noise``, turned by ``strength`` in [0, 1] towards ``other``'s.
+
+    Both have rows (C, H, W). Each pair of columns turns on the great circle through it, as with A1111's
+    variation seed; later draws are those of ``noise``.
+    """
+
+    def draw_of(draw: int) -> Tensor:
+        return noise(draw) if draw else _turned(noise(0), other(0), strength)
+
+    return draw_of
+
+
+def resized(noise: Noise, small: Noise) -> Noise:
+    """Much the same picture at another size: draw 0 of ``small`` lies in the middle of that of ``noise``.
+
+    Both have rows (C, H, W); where ``small`` is the larger its middle is taken. A1111's seed resize.
+    """
+
+    def draw_of(draw: int) -> Tensor:
+        return noise(draw) if draw else _laid_in(noise(0), small(0))
+
+    return draw_of
+
+
+def _turned(start: Tensor, end: Tensor, strength: float) -> Tensor:
+    """Spherical interpolation of columns, (B, C, H, W) along H; a straight line where they are parallel."""
+    lengths = start.norm(dim=2, keepdim=True) * end.norm(dim=2, keepdim=True)
+    cosine = (start * end).sum(2, keepdim=True) / lengths.clamp(min=torch.finfo(start.dtype).tiny)
+    if cosine.mean() > 0.9995:
+        return torch.lerp(start, end, strength)
+    angle = cosine.clamp(-1, 1).acos()
+    return (((1 - strength) * angle).sin() * start + (strength * angle).sin() * end) / angle.sin()
+
+
+def _laid_in(whole: Tensor, small: Tensor) -> Tensor:
+    """``whole`` (B, C, H, W) with ``small`` (B, C, h, w), or what of it fits, in its middle."""
+    whole = whole.clone()
+    inner, outer = [], []
+    for length, part in zip(whole.shape[-2:], small.shape[-2:], strict=True):
+        first = (length - part) // 2
+        kept = part if first >= 0 else part + 2 * first
+        outer.append(slice(max(first, 0), max(first, 0) + kept))
+        inner.append(slice(max(-first, 0), max(-first, 0) + kept))
+    whole[..., *outer] = small[..., *inner]
+    return whole
