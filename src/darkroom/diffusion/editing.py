@@ -17,8 +17,8 @@ def inpaint(guide: Guide, known: Tensor, eps: Tensor, mask: Tensor) -> Guide:
     """Paint where ``mask`` is 1 and keep ``known`` (B, ...) where it is 0.
 
     There the network sees ``known`` under the noise ``eps`` that sampling began with, and the answer is
-    ``known`` itself, so that the last step of any sampler ends at it to the bit. A replacement as in Song et
-    al. 2021 (arXiv 2011.13456, appendix I.2), with one noise for all levels.
+    ``known`` itself, so that a sampler ends at it: to the bit when its last step is of first order.
+    Replacement as in Song et al. 2021 (arXiv 2011.13456), with one noise for all levels.
     """
 
     def blend(painted: Tensor, kept: Tensor) -> Tensor:

@@ -73,48 +73,28 @@ class Philox:
         return torch.from_numpy(rows).to(self.dtype).to(self.device).unflatten(1, tuple(self.shape))
 
 
-def varied(noise: Noise, other: Noise, strength: float) -> Noise:
-    """A variation of a picture: draw 0 of ``noise``, turned by ``strength`` in [0, 1] towards ``other``'s.
+def varied(start: Tensor, other: Tensor, strength: float) -> Tensor:
+    """A variation of a picture: what it starts from, turned by ``strength`` in [0, 1] towards another start.
 
-    Both have rows (C, H, W). Each pair of columns turns on the great circle through it, as with A1111's
-    variation seed; later draws are those of ``noise``.
+    Both (B, C, H, W). Each pair of columns turns on the great circle through it, as with A1111's variation
+    seed; where they are about parallel the way is straight.
     """
-
-    def draw_of(draw: int) -> Tensor:
-        return noise(draw) if draw else _turned(noise(0), other(0), strength)
-
-    return draw_of
-
-
-def resized(noise: Noise, small: Noise) -> Noise:
-    """Much the same picture at another size: draw 0 of ``small`` lies in the middle of that of ``noise``.
-
-    Both have rows (C, H, W); where ``small`` is the larger its middle is taken. A1111's seed resize.
-    """
-
-    def draw_of(draw: int) -> Tensor:
-        return noise(draw) if draw else _laid_in(noise(0), small(0))
-
-    return draw_of
-
-
-def _turned(start: Tensor, end: Tensor, strength: float) -> Tensor:
-    """Spherical interpolation of columns, (B, C, H, W) along H; a straight line where they are parallel."""
-    lengths = start.norm(dim=2, keepdim=True) * end.norm(dim=2, keepdim=True)
-    cosine = (start * end).sum(2, keepdim=True) / lengths.clamp(min=torch.finfo(start.dtype).tiny)
-    if cosine.mean() > 0.9995:
-        return torch.lerp(start, end, strength)
+    lengths = start.norm(dim=2, keepdim=True) * other.norm(dim=2, keepdim=True)
+    cosine = (start * other).sum(2, keepdim=True) / lengths.clamp(min=torch.finfo(start.dtype).tiny)
     angle = cosine.clamp(-1, 1).acos()
-    return (((1 - strength) * angle).sin() * start + (strength * angle).sin() * end) / angle.sin()
+    turned = (((1 - strength) * angle).sin() * start + (strength * angle).sin() * other) / angle.sin()
+    return torch.where(cosine > 0.9995, torch.lerp(start, other, strength), turned)
 
 
-def _laid_in(whole: Tensor, small: Tensor) -> Tensor:
-    """``whole`` (B, C, H, W) with ``small`` (B, C, h, w), or what of it fits, in its middle."""
-    whole = whole.clone()
-    inner, outer = [], []
-    for length, part in zip(whole.shape[-2:], small.shape[-2:], strict=True):
+def resized(start: Tensor, small: Tensor) -> Tensor:
+    """Much the same picture at another size: ``start`` (B, C, H, W) with ``small`` in its middle.
+
+    Where ``small`` (B, C, h, w) is the larger its middle is taken. A1111's seed resize.
+    """
+    whole, inner, outer = start.clone(), [], []
+    for length, part in zip(start.shape[-2:], small.shape[-2:], strict=True):
         first = (length - part) // 2
-        kept = part if first >= 0 else part + 2 * first
+        kept = part + 2 * min(first, 0)
         outer.append(slice(max(first, 0), max(first, 0) + kept))
         inner.append(slice(max(-first, 0), max(-first, 0) + kept))
     whole[..., *outer] = small[..., *inner]

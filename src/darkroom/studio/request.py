@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from darkroom.errors import InvalidRequest
+from darkroom.errors import InvalidRequest, UnknownName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,8 @@ MAX_SIDE = 8192
 MAX_CFG_SCALE = 100.0
 MAX_PROMPT = 8000
 """Characters, about 1,500 words: more than any text encoder here reads."""
+NOISES = ("philox", "torch", "torch-gpu", "comfy")
+"""Who draws the noise: ours, or to match the seeds of other tools torch's on a CPU or GPU, or ComfyUI's."""
 
 
 def random_seed() -> int:
@@ -35,6 +37,8 @@ class Request:
     ``None`` leaves a choice to the model; ``filled`` makes it. ``width`` and ``height`` are in pixels,
     ``steps`` counts sampling steps, ``cfg_scale`` is the scale of classifier-free guidance (1 means none),
     ``init_image`` is a picture to start from and ``strength`` in (0, 1] says how much of it is made anew.
+    ``noise`` is one of ``NOISES``. With a ``variation_strength`` in (0, 1] picture i is that of ``seed``,
+    moved so far towards that of ``variation_seed + i``.
 
     Raises InvalidRequest when a value cannot be had, whatever the model.
     """
@@ -52,6 +56,9 @@ class Request:
     model: str = "starter"
     init_image: Path | None = None
     strength: float = 0.75
+    noise: str = "philox"
+    variation_seed: int | None = None
+    variation_strength: float = 0.0
 
     def __post_init__(self) -> None:
         _check_prompt("prompt", self.prompt)
@@ -76,6 +83,13 @@ class Request:
             raise InvalidRequest(
                 "strength 0 would hand the first picture back unchanged; choose one up to 1."
             )
+        if self.noise not in NOISES:
+            raise UnknownName("noise", str(self.noise), NOISES)
+        _check_number("variation strength", self.variation_strength, 0.0, 1.0)
+        if self.variation_seed is not None:
+            _check_whole("variation seed", self.variation_seed, 0, MAX_SEED - self.count + 1)
+        if (self.variation_seed is None) != (self.variation_strength == 0):
+            raise InvalidRequest("a variation needs both its seed and a strength above 0; give both or none.")
 
     def filled(self, **defaults: Any) -> "Request":
         """The same with every ``None`` replaced by the default of that name; what was chosen stays chosen."""
@@ -84,6 +98,8 @@ class Request:
 
     def single(self, index: int) -> "Request":
         """The request that makes picture ``index`` of this run alone."""
+        if self.variation_seed is not None:
+            return replace(self, variation_seed=self.variation_seed + index, count=1)
         return replace(self, seed=self.seed + index, count=1)
 
     def to_json(self) -> dict[str, Any]:
