@@ -110,6 +110,10 @@ def test_a_picture_has_the_same_bits_alone_and_in_a_batch(seed, t, s):
         assert torch.equal(batch[i : i + 1], Brownian.run(seed + i, 1, (2, 3)).between(9, at(t), at(s)))
 
 
+def test_no_way_is_no_increment():
+    assert not Brownian.run(3, 2, (4,)).between(1, at(0.4), at(0.4)).any()
+
+
 def test_rows_may_stand_at_different_levels():
     t, s = (FLOW.at(torch.tensor(times, dtype=torch.float64)) for times in ([1.0, 0.6], [0.7, 0.0]))
     both = Brownian.run(3, 2, (4,)).between(1, t, s)

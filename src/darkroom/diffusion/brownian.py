@@ -34,7 +34,7 @@ class Brownian(Philox):
     )
 
     def between(self, draw: int, t: Level, s: Level) -> Tensor:
-        """The standard normal increment from level ``t`` to the cleaner ``s``, (B, ...).
+        """The standard normal increment from level ``t`` to the cleaner ``s``, (B, ...); 0 where they are one.
 
         ``draw`` is not needed here; it is what a noise without paths would go by.
         """
@@ -49,7 +49,7 @@ class Brownian(Philox):
             before = self._path(self.seeds[row], start)
         after = self._path(self.seeds[row], end)
         self._latest[row] = end, after  # the next step starts here
-        return (after - before) / math.sqrt(end - start)
+        return (after - before) / math.sqrt(end - start) if end > start else np.zeros_like(after)
 
     def _path(self, seed: int, time: float) -> np.ndarray:
         """B(time): down the tree to the node that holds it."""

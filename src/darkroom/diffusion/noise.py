@@ -91,7 +91,9 @@ def resized(start: Tensor, small: Tensor) -> Tensor:
 
     Where ``small`` (B, C, h, w) is the larger its middle is taken. A1111's seed resize.
     """
-    whole, inner, outer = start.clone(), [], []
+    whole = start.clone()
+    inner: list[slice] = []
+    outer: list[slice] = []
     for length, part in zip(start.shape[-2:], small.shape[-2:], strict=True):
         first = (length - part) // 2
         kept = part + 2 * min(first, 0)

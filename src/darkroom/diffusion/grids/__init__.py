@@ -5,45 +5,18 @@ or bend it, ``ratios`` those that spread sigma / alpha. Importing this package f
 """
 
 from darkroom.diffusion.grids.grid import GRIDS, Grid, GridMaker, at_sigmas, at_times, find, grid
-from darkroom.diffusion.grids.ratios import (
-    align_your_steps,
-    align_your_steps_sdxl,
-    align_your_steps_svd,
-    exponential,
-    karras,
-    kl_optimal,
-    polyexponential,
-)
-from darkroom.diffusion.grids.times import (
-    beta,
-    leading,
-    linear_quadratic,
-    sgm_uniform,
-    simple,
-    trailing,
-    uniform,
-)
+from darkroom.diffusion.grids.ratios import karras
+from darkroom.diffusion.grids.times import trailing, uniform
 
 __all__ = [
     "GRIDS",
     "Grid",
     "GridMaker",
-    "align_your_steps",
-    "align_your_steps_sdxl",
-    "align_your_steps_svd",
     "at_sigmas",
     "at_times",
-    "beta",
-    "exponential",
     "find",
     "grid",
     "karras",
-    "kl_optimal",
-    "leading",
-    "linear_quadratic",
-    "polyexponential",
-    "sgm_uniform",
-    "simple",
     "trailing",
     "uniform",
 ]

@@ -1,6 +1,7 @@
 """Grids in sigma / alpha, which is the sigma of EDM and k-diffusion, for every schedule alike."""
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,34 +78,28 @@ def kl_optimal(
     return _then_clean(schedule, torch.tan(high + (low - high) * _ramp(steps)))
 
 
-SD15 = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
-SDXL = (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029)
-SVD = (700.00, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002)
+ALIGNED = {
+    "SD 1.5": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
+    "SDXL": (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029),
+    "SVD": (700.00, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002),
+}
+"""The ends of ten steps, found for each model by Sabour et al. 2024 (arXiv 2404.14507)."""
 
 
-def _aligned(schedule: Schedule, steps: int, table: tuple[float, ...]) -> Grid:
-    """The ends of ten steps, and for other counts points between them on straight lines in log sigma.
+def aligned(schedule: Schedule, steps: int, model: str = "SD 1.5") -> Grid:
+    """The ends of ``ALIGNED``, and for other counts points between them on straight lines in log sigma.
 
-    The last step goes on to the clean signal. Sabour et al. 2024 (arXiv 2404.14507).
+    The last step goes on to the clean signal.
     """
+    table = ALIGNED[model]
     ends = np.linspace(0, len(table) - 1, steps + 1)[:-1]
     sigmas = np.exp(np.interp(ends, np.arange(len(table)), np.log(table)))
     return _then_clean(schedule, torch.from_numpy(sigmas))
 
 
-@grid("align_your_steps", label="Align Your Steps", when="Ten steps or so of Stable Diffusion 1.5.")
-def align_your_steps(schedule: Schedule, steps: int) -> Grid:
-    """The table for Stable Diffusion 1.5 of arXiv 2404.14507."""
-    return _aligned(schedule, steps, SD15)
-
-
-@grid("align_your_steps_sdxl", label="Align Your Steps SDXL", when="Ten steps or so of SDXL.")
-def align_your_steps_sdxl(schedule: Schedule, steps: int) -> Grid:
-    """The table for SDXL of arXiv 2404.14507."""
-    return _aligned(schedule, steps, SDXL)
-
-
-@grid("align_your_steps_svd", label="Align Your Steps SVD", when="Ten steps or so of Stable Video Diffusion.")
-def align_your_steps_svd(schedule: Schedule, steps: int) -> Grid:
-    """The table for Stable Video Diffusion of arXiv 2404.14507."""
-    return _aligned(schedule, steps, SVD)
+for suffix, model in {"": "SD 1.5", "_sdxl": "SDXL", "_svd": "SVD"}.items():
+    grid(
+        f"align_your_steps{suffix}",
+        label=f"Align Your Steps {model}" if suffix else "Align Your Steps",
+        when=f"Ten steps or so of {model}.",
+    )(partial(aligned, model=model))
