@@ -34,7 +34,7 @@ class Brownian(Philox):
     )
 
     def between(self, draw: int, t: Level, s: Level) -> Tensor:
-        """The standard normal increment from level ``t`` to the cleaner ``s``, (B, ...); 0 where they are one.
+        """The standard normal increment from level ``t`` to the cleaner ``s``, (B, ...); 0 where they meet.
 
         ``draw`` is not needed here; it is what a noise without paths would go by.
         """
