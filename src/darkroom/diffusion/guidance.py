@@ -124,7 +124,7 @@ def apg(
 
     The difference of the two answers is taken with ``momentum`` times that before, cut to the length
     ``largest``, and its part along the positive answer counts only ``parallel`` as much. Make one guide a
-    picture: it remembers the difference.
+    picture, and none for tiles: it remembers the difference.
 
     Sadat et al. 2024 (arXiv 2410.02416).
     """
