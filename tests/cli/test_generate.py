@@ -31,7 +31,8 @@ def test_a_picture_gets_the_next_number_and_its_seed_is_printed(darkroom, tmp_pa
 def test_every_flag_reaches_the_record(darkroom, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "start.png")
     words = shlex.split(
-        "-n blur -s 5 -W 32 -H 48 --steps 7 --cfg-scale 2.5 --sampling-method heun --scheduler karras"
+        "-n blur -s 5 -W 32 -H 48 --steps 7 --cfg-scale 2.5 --sampling-method heun --scheduler karras "
+        "--noise torch-gpu --subseed 8 --subseed-strength 0.25"
     )
     done = darkroom("generate", "-p", "a cone", *words, "-i", "start.png", "--strength", 0.5, "-o", "x.webp")
     assert done.stdout == "x.webp  seed 5\n"
@@ -39,6 +40,7 @@ def test_every_flag_reaches_the_record(darkroom, tmp_path):
     assert (made.prompt, made.negative, made.seed) == ("a cone", "blur", 5)
     assert (made.width, made.height, made.steps, made.cfg_scale) == (32, 48, 7, 2.5)
     assert (made.sampler, made.scheduler, made.strength) == ("heun", "karras", 0.5)
+    assert (made.noise, made.variation_seed, made.variation_strength) == ("torch-gpu", 8, 0.25)
     assert made.init_image == Path("start.png") and read(tmp_path / "x.webp").pixels.shape == (48, 32, 3)
 
 

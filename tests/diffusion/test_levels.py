@@ -13,9 +13,11 @@ from darkroom.diffusion.levels import VE, VP, Flow, Level, left
 SCHEDULES = {
     "flow": Flow(),
     "shifted flow": Flow(shift=3.0),
+    "flow of tokens": Flow.for_tokens(1024),
     "linear": VP.linear(),
     "scaled linear": VP.scaled_linear(),
     "cosine": VP.cosine(),
+    "sigmoid": VP.sigmoid(),
     "zero terminal": VP.scaled_linear().zero_terminal(),
     "short table": VP.linear(count=7, start=0.05, end=0.6),
     "ve": VE(),

@@ -1,5 +1,7 @@
 """The networks: what must not change the answer, and what must."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -44,6 +46,24 @@ def test_a_row_is_the_same_alone_and_in_a_batch():
     together = network(x, time, cond)
     alone = torch.cat([network(x[i : i + 1], time[i : i + 1], cond.rows(slice(i, i + 1))) for i in range(3)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_perturbed_attention_sees_its_own_position_and_the_prompt_alone():
+    """Rows may differ: one is perturbed in both blocks, one in none."""
+    network, cond = awake(DiT(SMALL)), conditioning(2, 5)
+    mixed = replace(cond, perturb=torch.tensor([[True, True], [False, False]]))
+    x, time = torch.randn(2, 4, 8, 8), torch.tensor([0.3, 0.9])
+    elsewhere = x.clone()
+    elsewhere[..., 4:] += 1
+    before, after = network(x, time, mixed), network(elsewhere, time, mixed)
+    torch.testing.assert_close(before[0, ..., :4], after[0, ..., :4], rtol=1e-4, atol=1e-5)
+    assert (before[1, ..., :4] - after[1, ..., :4]).abs().max() > 1e-3
+    torch.testing.assert_close(before[1], network(x, time, cond)[1], rtol=1e-4, atol=1e-5)
+    one = network(x, time, replace(cond, perturb=torch.tensor([[False, True], [True, False]])))
+    assert (one - network(x, time, cond)).abs().amax((1, 2, 3)).min() > 1e-3
+    other = replace(mixed, tokens=cond.tokens + 1)
+    assert (network(x, time, other)[0] - before[0]).abs().max() > 1e-3
 
 
 @torch.inference_mode()

@@ -1,9 +1,12 @@
 """From requests to pictures, with the model that ships."""
 
-import numpy as np
+from dataclasses import replace
 
-from darkroom.studio.develop import develop, develop_many
-from darkroom.studio.request import Progress, Request
+import numpy as np
+import torch
+
+from darkroom.studio.develop import develop, develop_many, noise_of
+from darkroom.studio.request import NOISES, Progress, Request
 
 SMALL = Request(prompt="a cat", seed=5, steps=2, width=64, height=64)
 WIDE = Request(
@@ -32,3 +35,32 @@ def test_a_picture_made_beside_others_is_the_one_made_alone():
         assert (
             np.abs(alone - result.images[0]).max() <= 1
         )  # one level: the network's kernels may round by batch
+
+
+def test_the_start_is_the_noise_that_was_asked_for():
+    """Torch on a CPU, and between two seeds as far as the variation says."""
+    shape = (4, 6, 8)
+    for noise in NOISES:
+        start = noise_of(replace(SMALL, noise=noise), shape)[1]
+        assert torch.equal(start, noise_of(replace(SMALL, noise=noise), shape)[0](0))
+    torch.testing.assert_close(
+        noise_of(replace(SMALL, noise="torch"), shape)[1][0],
+        torch.randn(shape, generator=torch.Generator().manual_seed(SMALL.seed)),
+    )
+    one = replace(SMALL, noise="torch", variation_seed=6, variation_strength=1.0)
+    six = noise_of(replace(SMALL, noise="torch", seed=6), shape)[1]
+    torch.testing.assert_close(noise_of(one, shape)[1], six)
+
+
+def test_a_batch_of_variations_is_made_as_each_alone():
+    run = replace(SMALL, count=2, variation_seed=8, variation_strength=0.3)
+    made = develop(run)
+    for i, image in enumerate(made.images):
+        alone = develop(made[i].record.request).images[0].astype(int)
+        assert np.abs(alone - image).max() <= 1
+    assert (made.images[0] != made.images[1]).any()
+
+
+def test_schedulers_go_by_the_names_of_other_tools():
+    made = develop(replace(SMALL, scheduler="DDIM Uniform"))
+    assert made.record.request.scheduler == "leading"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from darkroom.diffusion.grids import trailing
-from darkroom.diffusion.guidance import cfg, unguided
+from darkroom.diffusion.guidance import autoguidance, cfg, cfg_zero_star, unguided
 from darkroom.diffusion.levels import Flow
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.prediction import predict_x0
@@ -97,6 +97,25 @@ def test_jobs_of_different_networks_do_not_share_a_forward():
         engine.submit(job(network, *MIX[0]))
     engine.run()
     assert one.calls == two.calls == [2, 2, 2]
+
+
+def test_a_guide_may_ask_another_network_than_the_jobs():
+    own, weak = Pointwise(), Pointwise()
+    guide = autoguidance(prompt(0.2, 2), weak, 2.0)
+    grid, noise = trailing(PROCESS.schedule, 3), Philox.run(0, 1, SHAPE)
+    engine = Engine()
+    engine.submit(Job(SAMPLERS["euler"](noise(0), grid, noise), guide, PROCESS, own, 3))
+    engine.run()
+    assert own.calls == weak.calls == [1, 1, 1]
+
+
+def test_a_guide_may_ask_nothing():
+    network, engine = Pointwise(), Engine()
+    guide = cfg_zero_star(prompt(0.2, 2), prompt(0.0, 1), 2.0, zero_above=0.9)
+    grid, noise = trailing(PROCESS.schedule, 3), Philox.run(0, 1, SHAPE)
+    engine.submit(Job(SAMPLERS["euler"](noise(0), grid, noise), guide, PROCESS, network, 3))
+    engine.run()
+    assert network.calls == [2, 2]
 
 
 def test_every_estimate_is_heard_and_counted():

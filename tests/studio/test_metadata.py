@@ -37,6 +37,7 @@ requests = st.builds(
     model=st.sampled_from(["starter", 'odd, "name": x']),
     init_image=st.sampled_from([None, Path("a b/c,d.png")]),
     strength=st.floats(0, 1, exclude_min=True),
+    noise=st.sampled_from(["philox", "torch", "torch-gpu", "comfy"]),
 )
 records = st.builds(
     Record,
@@ -94,6 +95,26 @@ def test_infotext_is_what_other_tools_write():
         "a cone\nNegative prompt: blur, noise\n"
         "Steps: 20, Sampler: Euler a, Schedule type: Karras, CFG scale: 7.0, Seed: 1, Size: 512x512, "
         "Model hash: 6ce0161689, Model: starter, RNG: Philox, Version: Darkroom 9"
+    )
+
+
+def test_infotext_names_the_noise_and_the_variation_as_a1111_does():
+    request = Request(
+        prompt="a cone",
+        seed=1,
+        noise="torch-gpu",
+        variation_seed=7,
+        variation_strength=0.3,
+        width=8,
+        height=8,
+    )
+    settings = read_infotext(
+        infotext(Record(request=request, model_hash="0", version="9", torch="2"), {})
+    ).settings
+    assert (settings["Variation seed"], settings["Variation seed strength"]) == ("7", "0.3")
+    assert settings["RNG"] == "NV"
+    assert (
+        from_json(to_json(Record(request=request, model_hash="0", version="9", torch="2"))).request == request
     )
 
 

@@ -34,6 +34,11 @@ WRONG = [
     ({"cfg_scale": "7"}, "cfg scale '7'"),
     ({"strength": 1.5}, "strength 1.5"),
     ({"strength": 0}, "strength 0"),
+    ({"noise": "torch_gpu"}, "did you mean 'torch-gpu'?"),
+    ({"variation_strength": 0.2}, "both its seed and a strength"),
+    ({"variation_seed": 4}, "both its seed and a strength"),
+    ({"variation_seed": 4, "variation_strength": 1.2}, "variation strength 1.2"),
+    ({"variation_seed": MAX_SEED, "variation_strength": 0.2, "count": 2}, "variation seed"),
 ]
 
 
@@ -50,6 +55,11 @@ def test_a_picture_of_a_batch_has_a_request_of_its_own(seed, count, data):
     index = data.draw(st.integers(0, count - 1))
     alone = Request(prompt="a cone", seed=seed, count=count).single(index)
     assert (alone.seed, alone.count) == (seed + index, 1)
+
+
+def test_variations_of_a_batch_are_of_one_picture():
+    run = Request(prompt="a cone", seed=3, count=4, variation_seed=8, variation_strength=0.2)
+    assert [(run.single(i).seed, run.single(i).variation_seed) for i in (0, 3)] == [(3, 8), (3, 11)]
 
 
 def test_filling_leaves_what_was_chosen():

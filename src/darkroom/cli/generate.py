@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 )
 @click.option("-i", "--init-image", type=click.Path(path_type=Path), help="A picture to start from.")
 @click.option("--strength", type=float, default=0.75, show_default=True, help="How much of it to make anew.")
+@click.option(
+    "--noise", metavar="NAME", default="philox", help="philox; torch, torch-gpu or comfy to match seeds."
+)
+@click.option("--variation-seed", "--subseed", type=int, help="Vary the picture towards that of this seed.")
+@click.option("--variation-strength", "--subseed-strength", type=float, default=0.0, help="How far, up to 1.")
 @click.option("--grid", is_flag=True, help="Save all pictures of a prompt on one sheet too.")
 @click.option("--watch", is_flag=True, help="Save how each picture developed too, as a GIF.")
 @json_option

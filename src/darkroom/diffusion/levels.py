@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import torch
@@ -62,10 +63,29 @@ class Flow:
     """Rectified flow, ``x = (1 - t) x0 + t eps`` (Liu et al. 2023, arXiv 2209.03003).
 
     ``shift`` above 1 moves even steps towards noise, as larger pictures need
-    (Esser et al. 2024, arXiv 2403.03206, equation 23).
+    (Esser et al. 2024, arXiv 2403.03206, equation 23). One shift after another is their product.
     """
 
     shift: float = 1.0
+
+    @staticmethod
+    def exponential(mu: float) -> "Flow":
+        """The shift as FLUX writes it, ``t -> e^mu / (e^mu + 1/t - 1)``: that of ``e^mu``."""
+        return Flow(math.exp(mu))
+
+    @staticmethod
+    def for_tokens(
+        tokens: float, base: float = 256, most: float = 4096, mu_base: float = 0.5, mu_most: float = 1.15
+    ) -> "Flow":
+        """The shift for so many tokens: mu on the line through two sizes (by default FLUX.1's)."""
+        return Flow.exponential(mu_base + (mu_most - mu_base) * (tokens - base) / (most - base))
+
+    def resized(self, ratio: float) -> "Flow":
+        """The shift for pictures of ``ratio`` times as many pixels: its square root times this one.
+
+        There the same t is as hard to see through (Esser et al. 2024, arXiv 2403.03206, equation 23).
+        """
+        return Flow(self.shift * math.sqrt(ratio))
 
     def at(self, t: Tensor) -> Level:
         stretch = 1 + (self.shift - 1) * t
@@ -99,9 +119,16 @@ class VP:
     Continuous in time and exact at the table, whose index i lies at the fraction ``(i + 1) / len(table)`` of
     the path. Between two entries (alpha, sigma) moves along the chord and is put back on the circle: that
     stays regular at both ends, where the logarithm of either is infinite.
+
+    Raises ValueError for a table that does not fall from below 1 to 0 or more.
     """
 
     alphas_cumprod: tuple[float, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        powers = (1.0, *self.alphas_cumprod)
+        if len(powers) < 2 or powers[-1] < 0 or not all(a > b for a, b in pairwise(powers)):
+            raise ValueError("a table of alphas_cumprod must fall from below 1, never below 0.")
 
     @staticmethod
     def linear(count: int = 1000, start: float = 1e-4, end: float = 0.02) -> "VP":
@@ -119,6 +146,12 @@ class VP:
         t = torch.linspace(0, 1, count + 1, dtype=torch.float64)
         curve = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
         return VP.from_betas((1 - curve[1:] / curve[:-1]).clamp(max=0.999))
+
+    @staticmethod
+    def sigmoid(count: int = 1000, start: float = 1e-4, end: float = 0.02) -> "VP":
+        """Betas that rise like a sigmoid from -6 to 6 (Xu et al. 2022, GeoDiff, arXiv 2203.02923)."""
+        rise = torch.sigmoid(torch.linspace(-6, 6, count, dtype=torch.float64))
+        return VP.from_betas(start + (end - start) * rise)
 
     @staticmethod
     def from_betas(betas: Tensor) -> "VP":

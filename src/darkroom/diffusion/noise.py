@@ -7,7 +7,7 @@ the same picture gets the same bits.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -56,17 +56,48 @@ class Philox:
     device: torch.device | str = "cpu"
     dtype: torch.dtype = torch.float32
 
-    @staticmethod
+    @classmethod
     def run(
+        cls,
         seed: int,
         count: int,
         shape: Sequence[int],
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-    ) -> "Philox":
+    ) -> Self:
         """The noise of a run: image i has seed ``seed + i``."""
-        return Philox(tuple((seed + i) % SEEDS for i in range(count)), tuple(shape), device, dtype)
+        return cls(tuple((seed + i) % SEEDS for i in range(count)), tuple(shape), device, dtype)
 
     def __call__(self, draw: int) -> Tensor:
         rows = np.stack([normal(seed, draw, math.prod(self.shape)) for seed in self.seeds])
         return torch.from_numpy(rows).to(self.dtype).to(self.device).unflatten(1, tuple(self.shape))
+
+
+def varied(start: Tensor, other: Tensor, strength: float) -> Tensor:
+    """A variation of a picture: what it starts from, turned by ``strength`` in [0, 1] towards another start.
+
+    Both (B, C, H, W). Each pair of columns turns on the great circle through it, as with A1111's variation
+    seed; where they are about parallel the way is straight.
+    """
+    lengths = start.norm(dim=2, keepdim=True) * other.norm(dim=2, keepdim=True)
+    cosine = (start * other).sum(2, keepdim=True) / lengths.clamp(min=torch.finfo(start.dtype).tiny)
+    angle = cosine.clamp(-1, 1).acos()
+    turned = (((1 - strength) * angle).sin() * start + (strength * angle).sin() * other) / angle.sin()
+    return torch.where(cosine > 0.9995, torch.lerp(start, other, strength), turned)
+
+
+def resized(start: Tensor, small: Tensor) -> Tensor:
+    """Much the same picture at another size: ``start`` (B, C, H, W) with ``small`` in its middle.
+
+    Where ``small`` (B, C, h, w) is the larger its middle is taken. A1111's seed resize.
+    """
+    whole = start.clone()
+    inner: list[slice] = []
+    outer: list[slice] = []
+    for length, part in zip(start.shape[-2:], small.shape[-2:], strict=True):
+        first = (length - part) // 2
+        kept = part + 2 * min(first, 0)
+        outer.append(slice(max(first, 0), max(first, 0) + kept))
+        inner.append(slice(max(-first, 0), max(-first, 0) + kept))
+    whole[..., *outer] = small[..., *inner]
+    return whole

@@ -7,10 +7,13 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from darkroom.diffusion.levels import Level, left
+from darkroom.diffusion.levels import Level, Schedule, left
 
 MIN_ALPHA = 1e-5
 """Floor that keeps x0 finite when it is read from eps at alpha = 0, where eps says nothing about it."""
+
+MAX_LOGSNR = 80.0
+"""Bound on the logsnr that a network is told, which must be finite."""
 
 
 class Coefficients(NamedTuple):
@@ -93,4 +96,62 @@ predict_v: Prediction = Mix("v", lambda level: (-level.sigma, level.alpha), _rea
 predict_velocity: Prediction = Mix("velocity", lambda level: _constants(level, -1, 1), _read_velocity)
 """``eps - x0``, the velocity of rectified flow (Liu et al. 2023, arXiv 2209.03003, equation 1 backwards)."""
 
-PREDICTIONS = {"eps": predict_eps, "x0": predict_x0, "v": predict_v, "velocity": predict_velocity}
+
+@dataclass(frozen=True)
+class Edm(Prediction):
+    """Preconditioned, so that what the network sees and answers has variance 1 at every level.
+
+    Karras et al. 2022 (arXiv 2206.00364), table 1, for data of deviation ``sigma_data``, with x / alpha for x
+    and sigma / alpha for sigma. The loss without a weight is theirs (equation 8, lambda = 1 / c_out**2).
+    """
+
+    sigma_data: float = 0.5
+
+    def __call__(self, level: Level) -> Coefficients:
+        signal, noise, length = self._parts(level)
+        time = level.logsnr.clamp(-MAX_LOGSNR, MAX_LOGSNR) / -4
+        return Coefficients(
+            signal / length * (self.sigma_data / length), noise / length * self.sigma_data, 1 / length, time
+        )
+
+    def target(self, x0: Tensor, eps: Tensor, level: Level) -> Tensor:
+        signal, noise, length = self._parts(level)
+        return left(noise / (length * self.sigma_data), x0) * x0 - left(signal / length, eps) * eps
+
+    def _parts(self, level: Level) -> tuple[Tensor, Tensor, Tensor]:
+        """The deviations of signal and noise in x, and of x."""
+        signal = level.alpha * self.sigma_data
+        return signal, level.sigma, torch.hypot(signal, level.sigma)
+
+
+predict_edm: Prediction = Edm()
+
+
+@dataclass(frozen=True)
+class Along(Prediction):
+    """A network trained along one schedule, asked along any other: the same signal to noise ratio, its scale.
+
+    ``schedule`` and ``prediction`` are those of its training. The estimate of x0 depends on the ratio alone
+    (Karras et al. 2022, arXiv 2206.00364, section 2 and table 1), so it is the same on every path.
+    """
+
+    schedule: Schedule
+    prediction: Prediction
+
+    def __call__(self, level: Level) -> Coefficients:
+        native = self.schedule.at_logsnr(level.logsnr)
+        factor = torch.hypot(native.alpha, native.sigma) / torch.hypot(level.alpha, level.sigma)
+        skip, out, scale, time = self.prediction(native)
+        return Coefficients(skip * factor, out, scale * factor, time)
+
+    def target(self, x0: Tensor, eps: Tensor, level: Level) -> Tensor:
+        return self.prediction.target(x0, eps, self.schedule.at_logsnr(level.logsnr))
+
+
+PREDICTIONS = {
+    "eps": predict_eps,
+    "x0": predict_x0,
+    "v": predict_v,
+    "velocity": predict_velocity,
+    "edm": predict_edm,
+}

@@ -13,13 +13,15 @@ class Conditioning:
     """Encoded conditions of a batch of rows; every part is optional.
 
     ``tokens`` (B, L, D) sequence of encoded text; ``mask`` (B, L) bool, True where a token counts; ``pooled``
-    (B, D) one vector a row; ``concat`` (B, C, H, W) channels laid beside the noisy signal.
+    (B, D) one vector a row; ``concat`` (B, C, H, W) channels laid beside the noisy signal; ``perturb``
+    (B, blocks) bool, True where a block's attention is to see nothing (perturbed-attention guidance).
     """
 
     tokens: Tensor | None = None
     mask: Tensor | None = None
     pooled: Tensor | None = None
     concat: Tensor | None = None
+    perturb: Tensor | None = None
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None

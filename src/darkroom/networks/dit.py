@@ -53,7 +53,7 @@ class DiTBlock(nn.Module):
         self.modulation = nn.Parameter(torch.zeros(6, width))
 
     def forward(self, x: Tensor, shared: Tensor, cond: Conditioning, mask: Tensor, angles: Tensor) -> Tensor:
-        """``x`` (B, N, width); ``shared`` (B, 6, width) modulation; ``mask`` (B, 1, 1, N + L)."""
+        """``x`` (B, N, width); ``shared`` (B, 6, width) modulation; ``mask`` (B, 1, 1 or N, N + L)."""
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (shared + self.modulation)[:, :, None].unbind(1)
         x = x + gate_a * self.attend(self.attention_norm(x) * (1 + scale_a) + shift_a, cond, mask, angles)
         return x + gate_f * self.feed_forward(self.forward_norm(x) * (1 + scale_f) + shift_f)
@@ -102,8 +102,8 @@ class DiT(nn.Module):
         shared = self.modulate(told).unflatten(-1, (6, -1))  # (B, 6, width)
         mask = self.mask(cond, hidden)
         angles = rotary_2d(high, wide, self.config.width // self.config.heads, x.device)
-        for block in self.blocks:
-            hidden = block(hidden, shared, cond, mask, angles)
+        for i, block in enumerate(self.blocks):
+            hidden = block(hidden, shared, cond, self.perturbed(mask, cond, i), angles)
         shift, scale = self.final_modulate(told)[:, None].chunk(2, dim=-1)
         return self.unpatch(self.final(self.final_norm(hidden) * (1 + scale) + shift), high, wide)
 
@@ -112,6 +112,20 @@ class DiT(nn.Module):
         assert cond.tokens is not None
         told = cond.mask if cond.mask is not None else cond.tokens.new_ones(cond.tokens.shape[:2]).bool()
         return torch.cat([told.new_ones(hidden.shape[:2]), told], dim=1)[:, None, None, :]
+
+    def perturbed(self, mask: Tensor, cond: Conditioning, block: int) -> Tensor:
+        """The mask of a block: where it is to be perturbed, positions see themselves and the prompt alone.
+
+        Ahn et al. 2024 (arXiv 2403.17377), for attention that holds the prompt too.
+        (B, 1, N, N + L)
+        """
+        if cond.perturb is None:
+            return mask
+        assert cond.tokens is not None
+        picture = mask.shape[-1] - cond.tokens.shape[1]
+        itself = torch.eye(picture, mask.shape[-1], dtype=torch.bool, device=mask.device)
+        itself[:, picture:] = True
+        return mask & (itself | ~cond.perturb[:, block, None, None, None])
 
     def patches(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, N, C * patch * patch), row by row."""

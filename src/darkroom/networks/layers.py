@@ -62,7 +62,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Scaled dot-product attention; ``mask`` (B, 1, 1, keys) bool, True where a key counts.
+    """Scaled dot-product attention; ``mask`` (B, 1, 1 or queries, keys) bool, True where a key counts.
 
     With gradients on a CPU it is written out: the backward pass of torch's own attention takes there six
     times as long for sequences as short as ours, a third of a training step.

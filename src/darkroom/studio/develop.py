@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from darkroom import __version__
-from darkroom.diffusion.grids import GRIDS, Grid
+from darkroom.diffusion.brownian import Brownian
+from darkroom.diffusion.grids import GRIDS, Grid, find
 from darkroom.diffusion.guidance import cfg
-from darkroom.diffusion.noise import Philox
+from darkroom.diffusion.noise import Noise, varied
 from darkroom.diffusion.samplers import SAMPLERS, Sampler
+from darkroom.diffusion.torch_noise import TorchCpu, TorchGpu, comfy
 from darkroom.errors import InvalidRequest, UnknownName
 from darkroom.families.family import Model
 from darkroom.studio.engine import Engine, Job
@@ -21,6 +23,14 @@ from darkroom.studio.files import sha256
 from darkroom.studio.models import load_model
 from darkroom.studio.pictures import read_to_fit
 from darkroom.studio.request import Progress, Record, Request, Result
+
+NOISES: dict[str, Callable[[Sequence[int], Sequence[int]], Noise]] = {
+    "philox": Brownian,
+    "torch": TorchCpu,
+    "torch-gpu": TorchGpu,
+    "comfy": comfy,
+}
+"""Who draws the noise, of seeds and the shape of a row."""
 
 
 @dataclass
@@ -68,8 +78,15 @@ def develop_many(
 
 
 def fill(request: Request, model: Model) -> Request:
-    """The request with the model's defaults; raises InvalidRequest when the size does not fit the model."""
+    """The request with the model's defaults and the scheduler by our name for it.
+
+    Raises InvalidRequest when the size does not fit the model, and UnknownName.
+    """
     filled = request.filled(**model.defaults)
+    try:
+        filled = replace(filled, scheduler=find(filled.scheduler or "").name)
+    except KeyError:
+        raise UnknownName("scheduler", filled.scheduler or "", GRIDS) from None
     try:
         model.latent_shape(filled.width or 0, filled.height or 0)
     except ValueError as error:
@@ -86,8 +103,8 @@ def jobs_of(request: Request, model: Model) -> list[Job]:
     sampler, grid, given = sampler_of(request), grid_of(request, model), start_of(request, model)
     jobs = []
     for i in range(request.count):
-        noise = Philox.run(request.seed + i, 1, shape)
-        x = model.process.corrupt(given, noise(0), grid.start)
+        noise, start = noise_of(request.single(i), shape)
+        x = model.process.corrupt(given, start, grid.start)
         jobs.append(
             Job(
                 sampler(x, grid, noise),
@@ -101,6 +118,15 @@ def jobs_of(request: Request, model: Model) -> list[Job]:
     return jobs
 
 
+def noise_of(request: Request, shape: Sequence[int]) -> tuple[Noise, Tensor]:
+    """The noise of a request for one picture and what it starts from, (1, C, H, W)."""
+    source = NOISES[request.noise]
+    noise = source((request.seed,), shape)
+    if request.variation_seed is None:
+        return noise, noise(0)
+    return noise, varied(noise(0), source((request.variation_seed,), shape)(0), request.variation_strength)
+
+
 def sampler_of(request: Request) -> Sampler:
     """The sampler of a filled request; raises UnknownName."""
     if request.sampler not in SAMPLERS:
@@ -110,9 +136,7 @@ def sampler_of(request: Request) -> Sampler:
 
 def grid_of(request: Request, model: Model) -> Grid:
     """The levels to visit; only the last ``strength`` of them when there is a picture to start from."""
-    if request.scheduler not in GRIDS:
-        raise UnknownName("scheduler", request.scheduler or "", GRIDS)
-    assert request.steps is not None
+    assert request.scheduler is not None and request.steps is not None
     grid = GRIDS[request.scheduler](model.process.schedule, request.steps)
     return grid if request.init_image is None else grid.cut(request.strength)
 

@@ -108,19 +108,16 @@ class Engine:
         """The network's x0 for each question, in the order asked; one forward a group that can share it."""
         groups: dict[object, list[int]] = {}
         for i, (job, query) in enumerate(asked):
-            key = (
-                id(job.network),
-                job.process,
-                job.precision,
-                query.x.shape[1:],
-                frozenset(query.cond.parts()),
-            )
+            network = query.network or job.network
+            parts = frozenset(query.cond.parts())
+            key = (id(network), job.process, job.precision, query.x.shape[1:], parts)
             groups.setdefault(key, []).append(i)
         answers: dict[int, Tensor] = {}
         for members in groups.values():
             for chunk in (members[i : i + self.max_rows] for i in range(0, len(members), self.max_rows)):
-                job = asked[chunk[0]][0]
-                x0 = forward(job.process, job.network, [asked[i][1] for i in chunk], job.precision)
+                job, first = asked[chunk[0]]
+                network, queries = first.network or job.network, [asked[i][1] for i in chunk]
+                x0 = forward(job.process, network, queries, job.precision)
                 answers |= dict(zip(chunk, x0.split([asked[i][1].x.shape[0] for i in chunk]), strict=True))
         return [answers[i] for i in range(len(asked))]
 

@@ -19,6 +19,8 @@ FORMAT = 1
 
 NEGATIVE = "Negative prompt:"
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+RNG = {"philox": "Philox", "torch": "CPU", "torch-gpu": "NV", "comfy": "ComfyUI"}
+"""Who draws the noise, as A1111 calls it where it has a name for it."""
 FEWEST_PAIRS = 3
 """Below this, a last line that looks like settings is taken for a part of the prompt, as A1111 does."""
 
@@ -69,7 +71,9 @@ def infotext(record: Record, labels: Mapping[str, str]) -> str:
         "Model hash": record.model_hash[:10],
         "Model": request.model,
         "Denoising strength": request.strength if request.init_image else None,
-        "RNG": "Philox",
+        "Variation seed": request.variation_seed,
+        "Variation seed strength": request.variation_strength or None,
+        "RNG": RNG[request.noise],
         "Version": f"Darkroom {record.version}",
     }
     return write_infotext(Infotext(request.prompt, request.negative, _texts(settings)))

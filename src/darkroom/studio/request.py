@@ -22,6 +22,8 @@ MAX_CFG_SCALE = 100.0
 PRECISIONS = ("float32", "bfloat16")
 MAX_PROMPT = 8000
 """Characters, about 1,500 words: more than any text encoder here reads."""
+NOISES = ("philox", "torch", "torch-gpu", "comfy")
+"""Who draws the noise: ours, or to match the seeds of other tools torch's on a CPU or GPU, or ComfyUI's."""
 
 
 def random_seed() -> int:
@@ -38,7 +40,8 @@ class Request:
     ``precision`` is what the network computes in: "bfloat16" is several times faster where the processor has
     instructions for it, far slower where it has none, and a little different; weights and everything else
     stay single. ``init_image`` is a picture to start from and ``strength`` in (0, 1] says how much of it is
-    made anew.
+    made anew. ``noise`` is one of ``NOISES``. With a ``variation_strength`` in (0, 1] picture i is that of
+    ``seed``, moved so far towards that of ``variation_seed + i``.
 
     Raises InvalidRequest when a value cannot be had, whatever the model, and UnknownName.
     """
@@ -57,6 +60,9 @@ class Request:
     precision: str = "float32"
     init_image: Path | None = None
     strength: float = 0.75
+    noise: str = "philox"
+    variation_seed: int | None = None
+    variation_strength: float = 0.0
 
     def __post_init__(self) -> None:
         _check_prompt("prompt", self.prompt)
@@ -83,6 +89,13 @@ class Request:
             raise InvalidRequest(
                 "strength 0 would hand the first picture back unchanged; choose one up to 1."
             )
+        if self.noise not in NOISES:
+            raise UnknownName("noise", str(self.noise), NOISES)
+        _check_number("variation strength", self.variation_strength, 0.0, 1.0)
+        if self.variation_seed is not None:
+            _check_whole("variation seed", self.variation_seed, 0, MAX_SEED - self.count + 1)
+        if (self.variation_seed is None) != (self.variation_strength == 0):
+            raise InvalidRequest("a variation needs both its seed and a strength above 0; give both or none.")
 
     def filled(self, **defaults: Any) -> "Request":
         """The same with every ``None`` replaced by the default of that name; what was chosen stays chosen."""
@@ -91,6 +104,8 @@ class Request:
 
     def single(self, index: int) -> "Request":
         """The request that makes picture ``index`` of this run alone."""
+        if self.variation_seed is not None:
+            return replace(self, variation_seed=self.variation_seed + index, count=1)
         return replace(self, seed=self.seed + index, count=1)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which levels a sampler visits on its way from noise to the clean signal."""
+"""What a grid is, and the registry of ways to lay one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,6 @@ import torch
 from torch import Tensor
 
 from darkroom.diffusion.levels import Level, Schedule
-
-LAST_T = 1e-3
-"""Fraction of the path where networks were last trained: index 0 of a table of a thousand."""
-
-SIGMA_MAX = 80.0
-"""Where Karras grids start when the schedule goes on to infinity (arXiv 2206.00364, table 1)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +64,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class GridMaker:
-    """A way to choose levels: call it with a schedule and a number of steps."""
+    """A way to choose levels: call it with a schedule and a number of steps.
+
+    ``label`` is what other tools show for it and ``aliases`` are the other names they know it by.
+    """
 
     name: str
     label: str
     when: str
     make: Callable[..., Grid]
+    aliases: tuple[str, ...] = ()
 
     def __call__(self, schedule: Schedule, steps: int, **options: float) -> Grid:
         """``steps`` steps along ``schedule``; options are those of the function that makes it."""
@@ -87,14 +85,29 @@ class GridMaker:
 GRIDS: dict[str, GridMaker] = {}
 
 
-def grid(name: str, *, label: str, when: str) -> Callable[[Callable[..., Grid]], GridMaker]:
+def grid(
+    name: str, *, label: str, when: str, aliases: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Grid]], GridMaker]:
     """Register a function (schedule, steps, ...) -> Grid under ``name``; ``when`` says what for."""
 
     def register(make: Callable[..., Grid]) -> GridMaker:
-        GRIDS[name] = GridMaker(name, label, when, make)
+        GRIDS[name] = GridMaker(name, label, when, make, aliases)
         return GRIDS[name]
 
     return register
+
+
+def find(name: str) -> GridMaker:
+    """The grid of this name, label or alias, however its words are joined and cased. Raises KeyError."""
+    wanted = _plain(name)
+    for maker in GRIDS.values():
+        if wanted in map(_plain, (maker.name, maker.label, *maker.aliases)):
+            return maker
+    raise KeyError(name)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def at_times(schedule: Schedule, times: Sequence[float] | Tensor) -> Grid:
@@ -105,45 +118,3 @@ def at_times(schedule: Schedule, times: Sequence[float] | Tensor) -> Grid:
 def at_sigmas(schedule: Schedule, sigmas: Sequence[float] | Tensor) -> Grid:
     """The levels with these ratios sigma / alpha, falling; 0 is the clean signal."""
     return Grid(schedule, schedule.at_logsnr(-torch.as_tensor(sigmas, dtype=torch.float64).log()))
-
-
-@grid(
-    "trailing",
-    label="SGM Uniform",
-    when="The default: even steps in time from pure noise to the clean signal.",
-)
-def trailing(schedule: Schedule, steps: int) -> Grid:
-    """Lin et al. 2024 (arXiv 2305.08891), table 2."""
-    return at_times(schedule, torch.linspace(1, 0, steps + 1, dtype=torch.float64))
-
-
-@grid(
-    "uniform", label="Uniform", when="To match older pictures: even in time down to the last trained level."
-)
-def uniform(schedule: Schedule, steps: int) -> Grid:
-    """Both ends of the trained times, evenly, then the clean signal (table 2 there calls it linspace)."""
-    trained = torch.linspace(1, LAST_T, steps, dtype=torch.float64)
-    return at_times(schedule, torch.cat([trained, trained.new_zeros(1)]))
-
-
-@grid("karras", label="Karras", when="Few steps with VP models: short steps near the clean signal.")
-def karras(
-    schedule: Schedule,
-    steps: int,
-    sigma_min: float | None = None,
-    sigma_max: float | None = None,
-    rho: float = 7.0,
-) -> Grid:
-    """Karras et al. 2022 (arXiv 2206.00364), equation 5, in sigma / alpha.
-
-    By default over the levels that networks are trained on.
-    """
-    high = sigma_max or min(_ratio(schedule, 1.0), SIGMA_MAX)
-    low = sigma_min or _ratio(schedule, LAST_T)
-    sigmas = torch.linspace(high ** (1 / rho), low ** (1 / rho), steps, dtype=torch.float64) ** rho
-    return at_sigmas(schedule, torch.cat([sigmas, sigmas.new_zeros(1)]))
-
-
-def _ratio(schedule: Schedule, t: float) -> float:
-    """sigma / alpha at a fraction of the path."""
-    return schedule.at(torch.tensor(t, dtype=torch.float64)).logsnr.neg().exp().item()
