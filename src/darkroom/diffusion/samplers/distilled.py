@@ -32,8 +32,9 @@ def tcd(x: Tensor, grid: Grid, noise: Noise, gamma: float = 0.3) -> Sampling:
     """
 
     def split(t: Level, s: Level) -> Split:
-        beyond = at_told(grid.schedule, torch.minimum(s.t, (1 - gamma) * s.t))
-        kept = s.alpha / beyond.alpha * beyond.sigma
+        told = torch.minimum(s.t, (1 - gamma) * s.t)
+        beyond = at_told(grid.schedule, told)
+        kept = torch.where(told < s.t, s.alpha / beyond.alpha * beyond.sigma, s.sigma)
         return kept, (s.sigma**2 - kept**2).clamp(min=0).sqrt()
 
     return renewing(x, grid, noise, split)
