@@ -19,7 +19,7 @@ PATHS = pytest.mark.parametrize(
 
 
 def short_of_clean(schedule, steps: int = 9) -> Grid:
-    """From sigma / alpha of 14 to 0.05. On the step to the clean signal all agree; here the last is like the rest."""
+    """From sigma / alpha of 14 to 0.05, all steps alike: to the clean signal there is one way."""
     levels = karras(schedule, steps + 1, sigma_min=0.05, sigma_max=14.0).levels
     return Grid(schedule, levels.rows(slice(0, -1)))
 
@@ -172,8 +172,9 @@ def test_dpmpp_3m_without_noise(schedule, flow):
 
 @PATHS
 def test_dpmpp_3m_with_noise_differs(schedule, flow):
-    """diffusers subtracts the half of (1 - exp(-a) - a) / a**2 - 1/2 where its own solution without noise, and
-    k-diffusion, add it. Their term tends to -1 and not to 0 as steps get short: no method of any order.
+    """diffusers weighs the curvature with (1 - exp(-a) - a) / a**2 - 1/2; k-diffusion adds the half.
+
+    So does diffusers without noise: then the weight tends to 0 in short steps, and not to -1. We do as they.
     """
     theirs = dpm(3, "sde-dpmsolver++", schedule, drawn)
     assert (ours("dpmpp_3m_sde", short_of_clean(schedule)) - theirs).abs().max() > 1e-3

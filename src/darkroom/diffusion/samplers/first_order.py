@@ -45,7 +45,7 @@ def churn(grid: Grid, s_churn: float = 0.0, s_tmin: float = 0.0, s_tmax: float =
     gamma = min(s_churn / len(grid), 2**0.5 - 1)
     for t, s in grid.steps():
         ratio = t.sigma / t.alpha
-        more = torch.where((ratio >= s_tmin) & (ratio <= s_tmax) & ratio.isfinite(), gamma, 0.0)
+        more = gamma * ((ratio >= s_tmin) & (ratio <= s_tmax) & ratio.isfinite()).to(ratio)
         higher = grid.schedule.at_logsnr(t.logsnr - torch.log1p(more))
         yield t, Level(*(torch.where(more > 0, new, old) for new, old in zip(higher, t, strict=True))), s
 
