@@ -33,7 +33,7 @@ def dpm_adaptive(
     h_init: float = 0.05,
     safety: float = 0.81,
 ) -> Sampling:
-    """DPM-Solver-23 with the step control of k-diffusion: Lu et al. 2022 (arXiv 2206.00927), appendix C.
+    """DPM-Solver-23 with the step control of k-diffusion: Lu et al. 2022 (arXiv 2206.00927).
 
     Of ``grid`` it takes the ends. Where one has infinite logsnr it walks to, or from, the middle of the step
     there, and goes the rest in a step of first order. ``rtol`` and ``atol`` bound the difference of a second
@@ -51,9 +51,9 @@ def dpm_adaptive(
         to = torch.where(moving, torch.minimum(goal, now + ahead), now + ahead)
         s = grid.schedule.at_logsnr(to)
         low, high = yield from _pair(x, grid, t, s)
-        error = _difference(low / left(s.alpha, x), high / left(s.alpha, x), before, rtol, atol)
+        error = _difference(low / left(s.alpha, x), high / left(s.alpha, x), before, rtol, atol).to(now)
         factor = 1 + torch.atan(error.add(TINY) ** (-1 / 3) - 1)
-        taken = moving & (factor >= safety)
+        taken = moving & ~(factor < safety)  # so that a signal that is not a number comes to an end
         ahead = ahead * factor
         x, before = (
             torch.where(left(taken, x) > 0, new, old)
@@ -81,7 +81,7 @@ def _finite(grid: Grid, end: Level, inner: Level) -> Level:
 def _pair(
     x: Tensor, grid: Grid, t: Level, s: Level
 ) -> Generator[tuple[Tensor, Level], Tensor, tuple[Tensor, Tensor]]:
-    """The same step by DPM-Solver-2 with r = 1/3 and by DPM-Solver-3 (appendix C.1, algorithm 4 there)."""
+    """The same step by DPM-Solver-2 with r = 1/3 and by DPM-Solver-3 (algorithms 1 and 2)."""
     x0 = yield x, t
     here = slope(x, x0, t, by_alpha)
     third, two_thirds = (grid.schedule.at_logsnr(torch.lerp(t.logsnr, s.logsnr, r)) for r in (1 / 3, 2 / 3))
@@ -101,4 +101,4 @@ def _pair(
 def _difference(low: Tensor, high: Tensor, before: Tensor, rtol: float, atol: float) -> Tensor:
     """Of each row the difference in tolerances, (B,)."""
     allowed = (rtol * torch.maximum(low.abs(), before.abs())).clamp(min=atol)
-    return ((low - high) / allowed).flatten(1).square().mean(1).sqrt().double()
+    return ((low - high) / allowed).flatten(1).square().mean(1).sqrt()

@@ -28,7 +28,7 @@ def lcm(x: Tensor, grid: Grid, noise: Noise) -> Sampling:
 def tcd(x: Tensor, grid: Grid, noise: Noise, gamma: float = 0.3) -> Sampling:
     """Step ``gamma`` of the time too far, then go back by adding noise; 0 is DDIM, 1 is LCM.
 
-    Zheng et al. 2024 (arXiv 2402.19159), algorithm 4. Time is what the network is told.
+    Zheng et al. 2024 (arXiv 2402.19159). Time is what the network is told.
     """
 
     def split(t: Level, s: Level) -> Split:

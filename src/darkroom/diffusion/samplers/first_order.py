@@ -40,7 +40,7 @@ def churn(grid: Grid, s_churn: float = 0.0, s_tmin: float = 0.0, s_tmax: float =
     """Steps before which noise is added, ``s_churn`` over the whole: at most 2 ** 0.5 times sigma / alpha.
 
     Only where sigma / alpha lies from ``s_tmin`` to ``s_tmax``. Karras et al. 2022 (arXiv 2206.00364),
-    algorithm 2, lines 4 and 5.
+    algorithm 2.
     """
     gamma = min(s_churn / len(grid), 2**0.5 - 1)
     for t, s in grid.steps():

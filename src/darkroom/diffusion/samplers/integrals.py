@@ -42,7 +42,7 @@ def midpoint(means: Tensor, rate: Tensor, used: Tensor) -> Tensor:
 
 
 def bh1(means: Tensor, rate: Tensor, used: Tensor) -> Tensor:
-    """With two values take what UniPC's B(h) = h gives (Zhao et al. 2023, arXiv 2302.04867, section 3.1)."""
+    """With two values take what UniPC's B(h) = h gives (Zhao et al. 2023, arXiv 2302.04867)."""
     half = (rate / 2 / -torch.expm1(-rate))[..., None]
     return _first(means, torch.where(used == 2, half, means[..., 1:2]))
 

@@ -101,7 +101,7 @@ def dpmpp_2m(x: Tensor, grid: Grid, noise: Noise) -> Sampling:
     when="Fine detail at one call a step, 20 and more.",
 )
 def dpmpp_2m_sde(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Sampling:
-    """SDE-DPM-Solver++(2M): Lu et al. 2022 (arXiv 2211.01095), section 6; k-diffusion's with midpoints."""
+    """SDE-DPM-Solver++(2M): Lu et al. 2022 (arXiv 2211.01095), with k-diffusion's midpoints."""
     return multistep(x, grid, noise, 2, midpoint, eta=eta)
 
 
@@ -149,7 +149,7 @@ def unipc_bh2(x: Tensor, grid: Grid, noise: Noise, order: int = 3) -> Sampling:
     when="Stochastic and corrected: 15 steps and more.",
 )
 def sa_solver(x: Tensor, grid: Grid, noise: Noise, tau: float = 1.0) -> Sampling:
-    """Xue et al. 2023 (arXiv 2309.05019), algorithm 1 with predictor and corrector of two estimates each."""
+    """Xue et al. 2023 (arXiv 2309.05019), with predictor and corrector of two estimates each."""
     return multistep(x, grid, noise, 2, bh1, corrector=2, eta=tau**2, settle=True)
 
 
@@ -204,7 +204,7 @@ def ipndm(x: Tensor, grid: Grid, noise: Noise, order: int = 4) -> Sampling:
 def deis(x: Tensor, grid: Grid, noise: Noise, order: int = 3) -> Sampling:
     """The polynomial in log(sigma / alpha) through ``order`` estimates of eps, integrated exactly.
 
-    Zhang and Chen 2022 (arXiv 2204.13902), equation 15, in the variable rho of its section 4.
+    Zhang and Chen 2022 (arXiv 2204.13902).
     """
 
     def weigh(former: Sequence[Level], t: Level, s: Level) -> Tensor:

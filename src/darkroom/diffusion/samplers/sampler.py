@@ -153,8 +153,8 @@ def renewed(t: Level, s: Level, eta: float) -> Split:
 def diffused(t: Level, s: Level, eta: float) -> Split:
     """The split of the reverse stochastic equation with ``eta`` times its noise's power, solved exactly.
 
-    Equal to :func:`renewed` at ``eta`` 0 and 1. SA-Solver: Xue et al. 2023 (arXiv 2309.05019), proposition
-    4.2, with eta for tau squared.
+    Equal to :func:`renewed` at ``eta`` 0 and 1. Xue et al. 2023 (arXiv 2309.05019), with eta for their
+    tau squared.
     """
     kept = _shrink(t, s) ** eta
     return s.sigma * kept, s.sigma * (1 - kept**2).clamp(min=0).sqrt()

@@ -70,7 +70,7 @@ def restarts(grid: Grid, begin: float, end: float, times: int) -> Plan:
     when="Heun that goes back to noise half-way: detail of the stochastic ones.",
 )
 def restart(x: Tensor, grid: Grid, noise: Noise) -> Sampling:
-    """Xu et al. 2023 (arXiv 2306.14878), algorithm 1: one restart, from 0.9 of the steps back to 0.4."""
+    """Xu et al. 2023 (arXiv 2306.14878): one restart, from 0.9 of the steps back to 0.4."""
     return trapezoids(x, restarts(grid, 0.4, 0.9, 1), unit_of(grid.schedule), noise)
 
 
