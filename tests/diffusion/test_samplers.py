@@ -79,7 +79,7 @@ def test_the_whole_path_ends_at_the_truth(method, path):
 @METHODS
 @pytest.mark.parametrize("steps", [1, 2, 9])
 def test_the_questions_that_are_announced_are_asked(method, steps):
-    asked, grid = [], trailing(Flow(), steps)
+    asked, grid = [], trailing(VP.linear(), steps)
 
     def denoise(x, level):
         asked.append(level)

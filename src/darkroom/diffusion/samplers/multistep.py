@@ -183,7 +183,7 @@ def lms(x: Tensor, grid: Grid, noise: Noise, order: int = 4) -> Sampling:
     def weigh(former: Sequence[Level], t: Level, s: Level) -> Tensor:
         start, end = (level.sigma / unit(level) for level in (t, s))
         places = [(level.sigma / unit(level) - start) / (end - start) for level in former]
-        return weights(places, torch.zeros_like(start))
+        return weights(places, 0 * (end - start))  # not a number, so of first order, over an infinite step
 
     return adams(x, grid, unit, order, weigh)
 

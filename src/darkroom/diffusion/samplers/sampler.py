@@ -44,7 +44,10 @@ class Sampler:
         return self.method(x, grid, noise, **options)
 
     def questions(self, grid: Grid) -> int:
-        """How often it asks along ``grid``; an estimate for an adaptive method, which cannot know."""
+        """How often it asks along ``grid``; an estimate for an adaptive method, which cannot know.
+
+        From pure noise it may be one question less, where a second look would change nothing.
+        """
         return self.asks(len(grid))
 
 
