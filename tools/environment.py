@@ -2,12 +2,14 @@
 
     python3 tools/environment.py FOLDER [EXTRA...]
 
-Two things that plain pip would get wrong, this gets right:
+Three things that plain pip would get wrong, this gets right:
 
 - Debian and Ubuntu ship Python without ensurepip; pip's standalone program is fetched then.
 - On Linux, PyPI's torch brings gigabytes of CUDA libraries. Where there is no NVIDIA GPU, torch comes from
   PyTorch's own index of CPU builds. TORCH_INDEX names another index; TORCH_INDEX= (empty) stands for PyPI.
   Whoever has set up an index for pip is left alone.
+- The tests compare our samplers with one file of k-diffusion, which asks for torchvision, wandb and more that
+  this file does not need: with the extra "dev" it is installed without them.
 """
 
 import os
@@ -36,6 +38,8 @@ def main(folder: Path, extras: list[str]) -> None:
         pip(folder, "install", "--no-deps", "--index-url", index, pinned("torch"))
     package = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
     pip(folder, "install", "--constraint", str(CONSTRAINTS), "--editable", package)
+    if "dev" in extras:
+        pip(folder, "install", "--no-deps", pinned("k-diffusion"))
 
 
 def create(folder: Path) -> None:

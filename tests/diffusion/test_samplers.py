@@ -7,16 +7,40 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkroom.diffusion.convergence import INSIDE, PATHS, TWO_PEAKS, WHOLE, error, even, orders
+from darkroom.diffusion.convergence import (
+    INSIDE,
+    ONE_PEAK,
+    PATHS,
+    TWO_PEAKS,
+    WHOLE,
+    error,
+    even,
+    measured,
+    orders,
+)
 from darkroom.diffusion.grids import GRIDS, Grid, at_times, karras, trailing
 from darkroom.diffusion.levels import VE, VP, Flow, Level
 from darkroom.diffusion.mixture import GaussianMixture
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.prediction import PREDICTIONS
 from darkroom.diffusion.process import Process
-from darkroom.diffusion.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, euler, euler_a, heun, sample
+from darkroom.diffusion.samplers import (
+    SAMPLERS,
+    ddim,
+    ddpm,
+    dpmpp_2m,
+    euler,
+    euler_a,
+    heun,
+    lcm,
+    sample,
+    tcd,
+)
+from darkroom.diffusion.samplers.sampler import renewed
+from darkroom.diffusion.samplers.two_stage import halves
 
 METHODS = pytest.mark.parametrize("method", SAMPLERS.values(), ids=SAMPLERS)
+MEASURED = pytest.mark.parametrize("method", measured(), ids=lambda method: method.name)
 SCHEDULES = {"flow": Flow(), "vp": VP.linear(), "zero": VP.scaled_linear().zero_terminal(), "ve": VE()}
 
 
@@ -36,15 +60,16 @@ def start(grid: Grid, rows: int = 3) -> torch.Tensor:
 # ---- right to the order
 
 
-@METHODS
+@MEASURED
 @pytest.mark.parametrize("path", PATHS)
 def test_the_error_falls_with_the_order_that_is_claimed(method, path):
-    (seen,) = orders([error(method, even(PATHS[path], steps, INSIDE)) for steps in (128, 256)])
-    assert seen == pytest.approx(method.order, abs=0.1)
+    """Or faster: multistep methods show more until the error of their first, lower steps rules."""
+    (seen,) = orders([error(method, even(PATHS[path], steps, INSIDE)) for steps in (64, 128)])
+    assert seen > method.order - 0.2
 
 
-@METHODS
-@pytest.mark.parametrize("path", PATHS)
+@MEASURED
+@pytest.mark.parametrize("path", ["VP", "flow"])
 def test_the_whole_path_ends_at_the_truth(method, path):
     coarse, fine = (error(method, even(PATHS[path], steps, WHOLE)) for steps in (32, 128))
     assert fine < (0.25 if method.stochastic else 0.06)
@@ -52,17 +77,60 @@ def test_the_whole_path_ends_at_the_truth(method, path):
 
 
 @METHODS
-def test_the_calls_that_are_claimed_are_made(method):
-    asked = []
-    grid = trailing(Flow(), 9)
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_the_questions_that_are_announced_are_asked(method, steps):
+    asked, grid = [], trailing(VP.linear(), steps)
 
     def denoise(x, level):
         asked.append(level)
         return TWO_PEAKS.denoise(x, level)
 
     sample(method(start(grid), grid, Philox.run(0, 3, (1,))), denoise)
-    assert 9 * method.calls - len(asked) in (0, method.calls - 1)  # a last step may need no correction
-    assert asked[0] == grid.start
+    assert method.adaptive or len(asked) == method.questions(grid)
+    assert (asked[0].sigma == grid.start.sigma).all()
+
+
+def test_the_adaptive_sampler_gets_as_close_as_it_is_told():
+    grid = trailing(Flow(), 20)
+    errors, counts = [], []
+    for tolerance in (1e-2, 1e-4):
+        asked = []
+        sampling = SAMPLERS["dpm_adaptive"](start(grid), grid, no_noise, rtol=tolerance, atol=tolerance)
+        found = sample(sampling, lambda x, at, asked=asked: (asked.append(at), TWO_PEAKS.denoise(x, at))[1])
+        true = TWO_PEAKS.transport(start(grid), grid.start, grid.levels.rows(-1))
+        errors.append((found - true).abs().max())
+        counts.append(len(asked))
+    assert errors[0] < 0.05
+    assert counts[0] < counts[1] < 400
+
+
+# ---- made for distilled networks
+
+
+def ends(x: torch.Tensor, level: Level) -> torch.Tensor:
+    """Where the flow of one Gaussian ends: what a perfectly distilled network answers."""
+    return x * ONE_PEAK.stds / ((level.alpha * ONE_PEAK.stds) ** 2 + level.sigma**2).sqrt()
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("path", PATHS)
+def test_lcm_has_the_right_variance_in_any_number_of_steps(path, steps):
+    axes = torch.eye(steps, dtype=torch.float64)[:, :, None]
+    grid = even(PATHS[path], steps, WHOLE)
+    first = ((grid.start.alpha * ONE_PEAK.stds) ** 2 + grid.start.sigma**2).sqrt()
+    end = sample(lcm(first * axes[0], grid, lambda draw: axes[draw]), ends)
+    torch.testing.assert_close(end.square().sum(), ONE_PEAK.stds[0] ** 2, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_tcd_leads_from_ddim_to_lcm(schedule):
+    grid, noise = trailing(SCHEDULES[schedule], 5), Philox.run(0, 3, (1,), dtype=torch.float64)
+    for gamma, other in ((0.0, ddim), (1.0, lcm)):
+        found, expected = (
+            sample(sampling, TWO_PEAKS.denoise)
+            for sampling in (tcd(start(grid), grid, noise, gamma=gamma), other(start(grid), grid, noise))
+        )
+        torch.testing.assert_close(found, expected, rtol=2e-2 * gamma + 1e-9, atol=2e-2 * gamma + 1e-9)
 
 
 @pytest.mark.parametrize("schedule", ["flow", "vp"])
@@ -218,21 +286,20 @@ def test_euler_a_is_k_diffusions(eta):
 
 
 @METHODS
-@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("grid", ["trailing", "karras"])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_nothing_is_nan_from_pure_noise_to_the_clean_signal(method, grid, schedule):
     noise = Philox.run(0, 2, (2, 3))
-    for prediction in PREDICTIONS.values():
-        process = Process(SCHEDULES[schedule], prediction)
-        for steps in (1, 2, 7):
-            levels = GRIDS[grid](process.schedule, steps)
-            x = process.corrupt(torch.zeros(2, 2, 3), noise(0), levels.start)
-            end = sample(
-                method(x, levels, noise),
-                lambda x, at, process=process: process.denoise(lambda x, time, _: x.tanh(), x, at, None),
-            )
-            assert end.isfinite().all()
-            assert end.dtype == torch.float32
+    for prediction, steps in (("eps", 5), ("velocity", 1), ("v", 2)):
+        process = Process(SCHEDULES[schedule], PREDICTIONS[prediction])
+        levels = GRIDS[grid](process.schedule, steps)
+        x = process.corrupt(torch.zeros(2, 2, 3), noise(0), levels.start)
+        end = sample(
+            method(x, levels, noise),
+            lambda x, at, process=process: process.denoise(lambda x, time, _: x.tanh(), x, at, None),
+        )
+        assert end.isfinite().all()
+        assert end.dtype == torch.float32
 
 
 @METHODS
@@ -246,7 +313,7 @@ def test_whoever_knows_the_picture_gets_the_picture(method, schedule):
 
 @METHODS
 @given(st.data())
-@settings(max_examples=15)
+@settings(max_examples=5, deadline=None)
 def test_rows_at_different_levels_go_as_if_alone(method, data):
     schedule = SCHEDULES[data.draw(st.sampled_from(["flow", "vp", "zero"]))]
     inner = st.lists(st.floats(0.01, 0.99), min_size=4, max_size=4, unique_by=lambda t: round(t, 3))
@@ -259,7 +326,7 @@ def test_rows_at_different_levels_go_as_if_alone(method, data):
     for row in range(3):
         one = Philox.run(row, 1, (1,), dtype=torch.float64)
         alone = sample(method(x[row : row + 1], at_times(schedule, times[row]), one), TWO_PEAKS.denoise)
-        torch.testing.assert_close(found[row : row + 1], alone, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(found[row : row + 1], alone, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("method", [heun, dpmpp_2m])
@@ -275,7 +342,7 @@ def test_a_row_may_be_done_before_another(method):
 
 
 @METHODS
-def test_deterministic_samplers_draw_nothing_and_others_each_draw_once(method):
+def test_deterministic_samplers_draw_nothing_and_others_nothing_twice(method):
     grid, drawn = trailing(Flow(), 6), []
 
     def noise(draw):
@@ -283,4 +350,20 @@ def test_deterministic_samplers_draw_nothing_and_others_each_draw_once(method):
         return torch.zeros(3, 1)
 
     sample(method(start(grid), grid, noise), TWO_PEAKS.denoise)
-    assert drawn == ([1, 2, 3, 4, 5] if method.stochastic else [])
+    assert bool(drawn) == method.stochastic
+    assert len(set(drawn)) == len(drawn)
+    assert 0 not in drawn, "draw 0 is what sampling starts from"
+
+
+def test_the_noise_half_way_is_a_part_of_the_noise_of_the_step():
+    """From independent draws, as the reverse equation composes them by way of the middle."""
+    axes, grid = torch.eye(3, dtype=torch.float64), trailing(VP.linear(), 4)
+    t, s = list(grid.steps())[1]
+    middle = grid.between(t, s, 0.5)
+    first, whole = halves(lambda draw: axes[draw], 1, t, middle, s)
+    torch.testing.assert_close(whole.norm().item(), 1.0)
+    (_, early), (onward, late), (_, total) = (
+        renewed(*way, 1.0) for way in ((t, middle), (middle, s), (t, s))
+    )
+    assert torch.equal(first, axes[1])
+    torch.testing.assert_close(total * whole, onward / middle.sigma * early * axes[1] + late * axes[2])

@@ -65,11 +65,23 @@ def test_a_pip_that_cannot_be_had_ends_with_advice(environment, tmp_path):
         environment.bootstrap_pip(tmp_path, (tmp_path / "nothing").as_uri())
 
 
+@pytest.mark.parametrize(("extras", "wanted"), [(["dev"], True), ([], False)])
+def test_k_diffusion_comes_for_the_tests_and_without_its_needs(environment, monkeypatch, extras, wanted):
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(environment, "create", lambda folder: None)
+    monkeypatch.setattr(environment, "torch_index", lambda folder: None)
+    monkeypatch.setattr(environment, "pip", lambda folder, *words: ran.append(words))
+    environment.main(Path("venv"), extras)
+    alone = ("install", "--no-deps", environment.pinned("k-diffusion"))
+    assert ran[1:] == ([alone] if wanted else [])
+    assert "| k-diffusion |" in (ROOT / "docs" / "dependencies.md").read_text()
+
+
 def test_every_dependency_has_a_version_and_a_reason(environment):
     project = (ROOT / "pyproject.toml").read_text().split("[project.scripts]")[0]
     reasons = (ROOT / "docs" / "dependencies.md").read_text()
     named = re.findall(r'^(?:dev = \[|  )\s*"([a-z0-9-]+)[>=]', project, re.M)
-    assert len(named) >= 13
+    assert len(named) >= 17
     for package in named:
         assert environment.pinned(package).startswith(f"{package}==")
         assert f"| {package} |" in reasons

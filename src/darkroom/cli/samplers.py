@@ -10,7 +10,8 @@ from darkroom.cli.output import json_option, named, print_json, print_table
 def samplers(as_json: bool) -> None:
     """List samplers (--sampler) and the schedulers that spread their steps (--scheduler).
 
-    ORDER says how fast the error falls with more steps, CALLS how often a step asks the network.
+    ORDER says how fast the error falls with more steps (0: the method is for networks distilled for it, and
+    as good as they are), CALLS how often a step asks the network.
 
     \b
     Examples:

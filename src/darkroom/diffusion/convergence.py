@@ -59,7 +59,7 @@ def variance_error(sampler: Sampler, grid: Grid) -> float:
     With Gaussian data the best denoiser is linear, so the end is a weighted sum of the start and the draws.
     Give each an axis of its own, and the squared length of the end is its variance.
     """
-    axes = torch.eye(len(grid) + 1, dtype=torch.float64)[:, :, None]  # (draws, draws, 1)
+    axes = torch.eye(2 * len(grid) + 1, dtype=torch.float64)[:, :, None]  # (draws, draws, 1)
     variances = (grid.levels.alpha * ONE_PEAK.stds) ** 2 + grid.levels.sigma**2
     end = sample(sampler(variances[0].sqrt() * axes[0], grid, lambda draw: axes[draw]), ONE_PEAK.denoise)
     return abs(end.square().sum() / variances[-1] - 1).item()
@@ -74,11 +74,16 @@ def orders(errors: Sequence[float]) -> list[float]:
     return [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
 
 
+def measured() -> list[Sampler]:
+    """The methods whose error falls with the number of steps: neither adaptive nor for distilled networks."""
+    return [sampler for sampler in SAMPLERS.values() if sampler.order and not sampler.adaptive]
+
+
 def rows() -> Iterator[list[str]]:
     """One row a sampler and path: errors over the whole path, and the orders that the last two steps show."""
     yield ["sampler", "path", "error of", *map(str, STEPS), "order, whole path", "order, inside", "theory"]
     yield ["---"] * 3 + ["---:"] * (len(STEPS) + 3)
-    for sampler in SAMPLERS.values():
+    for sampler in measured():
         for path, schedule in PATHS.items():
             whole, inside = (
                 [error(sampler, even(schedule, n, span)) for n in STEPS] for span in (WHOLE, INSIDE)

@@ -163,7 +163,10 @@ def run(jobs: Sequence[tuple[Job, Model]], progress: Callable[[Progress], None] 
     while engine.jobs:
         engine.step()
         if progress is not None:
-            progress(Progress(max(job.answered for job, _ in jobs), total, preview))
+            done = max(job.answered for job, _ in jobs)
+            progress(
+                Progress(done, max(total, done), preview)
+            )  # an adaptive sampler may ask more than it thought
 
 
 def result_of(job: Job) -> Tensor:

@@ -1,0 +1,104 @@
+"""A method that chooses its own steps."""
+
+from collections.abc import Generator
+
+import torch
+from torch import Tensor
+
+from darkroom.diffusion.grids import Grid
+from darkroom.diffusion.levels import Level, left
+from darkroom.diffusion.noise import Noise
+from darkroom.diffusion.samplers.integrals import along_logsnr, weights
+from darkroom.diffusion.samplers.sampler import Sampling, by_alpha, reach, sampler, slope, step
+
+TINY = 1e-8
+"""Added to an error before division by it."""
+
+
+@sampler(
+    "dpm_adaptive",
+    label="DPM adaptive",
+    order=3,
+    calls=3,
+    adaptive=True,
+    asks=lambda steps: 3 * steps,
+    when="Chooses its own steps, to a tolerance; asks thrice in each.",
+)
+def dpm_adaptive(
+    x: Tensor,
+    grid: Grid,
+    noise: Noise,
+    rtol: float = 0.05,
+    atol: float = 0.0078,
+    h_init: float = 0.05,
+    safety: float = 0.81,
+) -> Sampling:
+    """DPM-Solver-23 with the step control of k-diffusion: Lu et al. 2022 (arXiv 2206.00927).
+
+    Of ``grid`` it takes the ends. Where one has infinite logsnr it walks to, or from, the middle of the step
+    there, and goes the rest in a step of first order. ``rtol`` and ``atol`` bound the difference of a second
+    and a third order step, as the root of its mean square over a row of x / alpha; ``h_init`` is the first
+    step in logsnr, and a step is taken where the control would not shorten the next below ``safety`` of it.
+    Rows choose for themselves; who is done waits for the others.
+    """
+    first, t, end, final = (level.expand(len(x)) for level in _ends(grid))
+    if not torch.equal(first.sigma, t.sigma):
+        x = step(x, (yield x, first), first, t)
+    now, goal = t.logsnr, end.logsnr
+    ahead = torch.full_like(now, h_init)
+    before = x / left(t.alpha, x)
+    while (moving := now < goal - 1e-5).any():
+        to = torch.where(moving, torch.minimum(goal, now + ahead), now + ahead)
+        s = grid.schedule.at_logsnr(to)
+        low, high = yield from _pair(x, grid, t, s)
+        error = _difference(low / left(s.alpha, x), high / left(s.alpha, x), before, rtol, atol).to(now)
+        factor = 1 + torch.atan(error.add(TINY) ** (-1 / 3) - 1)
+        taken = moving & ~(factor < safety)  # so that a signal that is not a number comes to an end
+        ahead = ahead * factor
+        x, before = (
+            torch.where(left(taken, x) > 0, new, old)
+            for new, old in ((high, x), (low / left(s.alpha, x), before))
+        )
+        now = torch.where(taken, to, now)
+        t = Level(*(torch.where(taken, new, old) for new, old in zip(s, t, strict=True)))
+    return step(x, (yield x, t), t, final) if not torch.equal(final.sigma, end.sigma) else x
+
+
+def _ends(grid: Grid) -> tuple[Level, Level, Level, Level]:
+    """Where it begins, from where and to where logsnr is finite, and where it ends."""
+    places = (grid.levels.rows(i) for i in (0, 1, -2, -1))
+    first, second, last_but_one, last = places
+    return first, _finite(grid, first, second), _finite(grid, last, last_but_one), last
+
+
+def _finite(grid: Grid, end: Level, inner: Level) -> Level:
+    """``end``, or the middle of the step there where it is infinite."""
+    middle = grid.between(end, inner, 0.5)
+    parts = zip(end, middle, strict=True)
+    return Level(*(torch.where(end.logsnr.isfinite(), at_end, within) for at_end, within in parts))
+
+
+def _pair(
+    x: Tensor, grid: Grid, t: Level, s: Level
+) -> Generator[tuple[Tensor, Level], Tensor, tuple[Tensor, Tensor]]:
+    """The same step by DPM-Solver-2 with r = 1/3 and by DPM-Solver-3 (algorithms 1 and 2)."""
+    x0 = yield x, t
+    here = slope(x, x0, t, by_alpha)
+    third, two_thirds = (grid.schedule.at_logsnr(torch.lerp(t.logsnr, s.logsnr, r)) for r in (1 / 3, 2 / 3))
+
+    def along(level: Level, at: Level, change: Tensor, gain: float | None = None) -> Tensor:
+        places, length = along_logsnr([at], t, level)
+        share = weights(places, -length)[..., 1] if gain is None else torch.full_like(length, gain)
+        return step(x, x0, t, level) + left(share * reach(t, level, by_alpha), x) * change
+
+    early = step(x, x0, t, third)
+    change = slope(early, (yield early, third), third, by_alpha) - here
+    late = along(two_thirds, third, change)
+    second = slope(late, (yield late, two_thirds), two_thirds, by_alpha) - here
+    return along(s, third, change, 1.5), along(s, two_thirds, second)
+
+
+def _difference(low: Tensor, high: Tensor, before: Tensor, rtol: float, atol: float) -> Tensor:
+    """Of each row the difference in tolerances, (B,)."""
+    allowed = (rtol * torch.maximum(low.abs(), before.abs())).clamp(min=atol)
+    return ((low - high) / allowed).flatten(1).square().mean(1).sqrt()
