@@ -43,7 +43,7 @@ def walk(sampler: Sampler, steps: int = STEPS) -> np.ndarray:
 def draw(path: Path) -> Path:
     """One small picture a sampler, walks as lines, ends as dots, on the density that they should reach."""
     rows = -(-len(SAMPLERS) // COLUMNS)
-    figure = Figure(figsize=(2.1 * COLUMNS, 2.25 * rows))
+    figure = Figure(figsize=(2.1 * COLUMNS, 2.4 * rows), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -54,7 +54,6 @@ def draw(path: Path) -> Path:
         axis.scatter(*walked[-1].T, s=5, color="#d03010", zorder=3)
         axis.set_title(f"{sampler.label}\norder {sampler.order}, {len(walked) - 1} calls", fontsize=7)
         axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal")
-    figure.tight_layout(pad=0.3)
     figure.savefig(path, dpi=110)
     return path
 
