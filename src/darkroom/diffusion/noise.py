@@ -99,5 +99,5 @@ def resized(start: Tensor, small: Tensor) -> Tensor:
         kept = part + 2 * min(first, 0)
         outer.append(slice(max(first, 0), max(first, 0) + kept))
         inner.append(slice(max(-first, 0), max(-first, 0) + kept))
-    whole[..., *outer] = small[..., *inner]
+    whole[..., outer[0], outer[1]] = small[..., inner[0], inner[1]]
     return whole
