@@ -6,7 +6,7 @@ or (B,): rows of one batch may stand at different levels.
 """
 
 # ruff: noqa: I001 - imported in the order in which they are listed to users
-from darkroom.diffusion.samplers.sampler import SAMPLERS, Denoiser, Sampler, Sampling, sample, sampler, step
+from darkroom.diffusion.samplers.sampler import SAMPLERS, Denoiser, Sampler, Sampling, sample
 from darkroom.diffusion.samplers.first_order import ddim, ddpm, euler, euler_a
 from darkroom.diffusion.samplers.two_stage import dpm2, dpm2_a, dpmpp_2s_a, dpmpp_sde, heun, restart
 from darkroom.diffusion.samplers.multistep import (
@@ -52,8 +52,6 @@ __all__ = [
     "restart",
     "sa_solver",
     "sample",
-    "sampler",
-    "step",
     "tcd",
     "unipc",
     "unipc_bh2",

@@ -51,12 +51,15 @@ def churn(grid: Grid, s_churn: float = 0.0, s_tmin: float = 0.0, s_tmax: float =
 
 
 def raised(x: Tensor, t: Level, up: Level, noise: Noise, draw: int, s_noise: float = 1.0) -> Tensor:
-    """From ``t`` back to the noisier level ``up`` by adding noise, ``s_noise`` times what is due."""
+    """From ``t`` back to the noisier level ``up`` by adding noise, ``s_noise`` times what is due.
+
+    The noise is fresh, by its number: a Brownian path would give again what it gave on the way down.
+    """
     if torch.equal(t.sigma, up.sigma) and torch.equal(t.alpha, up.alpha):
         return x
     ratio = torch.where(t.alpha > 0, up.alpha / t.alpha, 1.0)
     missing = (up.sigma**2 - (ratio * t.sigma) ** 2).clamp(min=0).sqrt()
-    return noisy(left(ratio, x) * x, s_noise * missing, noise, draw, up, t)
+    return left(ratio, x) * x + left(s_noise * missing, x) * noise(draw).to(x)
 
 
 @sampler("euler", label="Euler", order=1, when="The plain one: robust, and exact on a straight flow.")
