@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from bench.mixture import GaussianMixture
 from darkroom.diffusion.grids import GRIDS
 from darkroom.diffusion.levels import Flow, Level
-from darkroom.diffusion.mixture import GaussianMixture
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.samplers import SAMPLERS, Sampler, sample
 

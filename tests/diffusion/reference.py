@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+from bench.sampler_orders import TWO_PEAKS
 from torch import Tensor
 
-from darkroom.diffusion.convergence import TWO_PEAKS
 from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.levels import VE, Level
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from bench.sampler_orders import PATHS, measured, rows
+
 from darkroom.diffusion import convergence
-from darkroom.diffusion.convergence import PATHS, measured, rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "samplers.md"
 

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 import torch
+from bench.sampler_orders import TWO_PEAKS
 from reference import STARTS, drawn, drive, scheduler
 
-from darkroom.diffusion.convergence import TWO_PEAKS
 from darkroom.diffusion.grids import Grid, at_times, karras
 from darkroom.diffusion.levels import VP, Flow
 from darkroom.diffusion.samplers import SAMPLERS, sample

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from bench.mixture import GaussianMixture
+from bench.sampler_orders import PATHS, TWO_PEAKS, even
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkroom.diffusion.convergence import PATHS, TWO_PEAKS, even
 from darkroom.diffusion.grids import Grid, karras, trailing
 from darkroom.diffusion.guidance import (
     apg,
@@ -20,7 +21,6 @@ from darkroom.diffusion.guidance import (
     unguided,
 )
 from darkroom.diffusion.levels import VE, VP, Flow, Level
-from darkroom.diffusion.mixture import GaussianMixture
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.samplers import ddim, euler, sample
 

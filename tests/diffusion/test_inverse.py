@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from bench.sampler_orders import INSIDE, TWO_PEAKS, WHOLE, even, measured, orders
 
-from darkroom.diffusion.convergence import INSIDE, TWO_PEAKS, WHOLE, even, measured, orders
 from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.levels import VP, Flow
 from darkroom.diffusion.samplers import SAMPLERS, invert, sample

@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 import torch
+from bench.sampler_orders import TWO_PEAKS
 from reference import STARTS, Path, denoise_at_sigma, drawn, in_double, k_diffusion, path, ratios
 
-from darkroom.diffusion.convergence import TWO_PEAKS
 from darkroom.diffusion.grids import karras
 from darkroom.diffusion.levels import VE, VP
 from darkroom.diffusion.samplers import SAMPLERS, sample

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from bench.mixture import GaussianMixture
+from bench.sampler_orders import TWO_PEAKS
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from darkroom.diffusion.convergence import TWO_PEAKS
 from darkroom.diffusion.levels import VP, Flow, Level
-from darkroom.diffusion.mixture import GaussianMixture
 
 PLANE = GaussianMixture(
     torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64),

@@ -4,10 +4,8 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from darkroom.diffusion.convergence import (
+from bench.mixture import GaussianMixture
+from bench.sampler_orders import (
     INSIDE,
     ONE_PEAK,
     PATHS,
@@ -18,9 +16,11 @@ from darkroom.diffusion.convergence import (
     measured,
     orders,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from darkroom.diffusion.grids import GRIDS, Grid, at_times, karras, trailing
 from darkroom.diffusion.levels import VE, VP, Flow, Level
-from darkroom.diffusion.mixture import GaussianMixture
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.prediction import PREDICTIONS
 from darkroom.diffusion.process import Process

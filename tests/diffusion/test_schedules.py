@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import references_of_grids as other
 import torch
+from bench.sampler_orders import TWO_PEAKS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkroom.diffusion.convergence import TWO_PEAKS
 from darkroom.diffusion.grids import at_sigmas, trailing
 from darkroom.diffusion.levels import VE, VP, Flow, Level
 from darkroom.diffusion.prediction import PREDICTIONS, Along, Edm, predict_eps, predict_v, predict_velocity

@@ -1,4 +1,4 @@
-"""How fast each sampler's error falls with the number of steps: ``python -m darkroom.diffusion.convergence``.
+"""How fast each sampler's error falls with the number of steps: ``python -m bench.sampler_orders``.
 
 All is in double precision on data whose best denoiser is known, so that the error is the sampler's alone.
 """
@@ -10,9 +10,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from bench.mixture import GaussianMixture
 from darkroom.diffusion.grids import Grid, at_times
 from darkroom.diffusion.levels import VE, VP, Flow, Schedule
-from darkroom.diffusion.mixture import GaussianMixture
 from darkroom.diffusion.samplers import SAMPLERS, Sampler, sample
 
 STEPS = (16, 32, 64, 128, 256)
