@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from bench import sampler_orders as convergence
 from bench.sampler_orders import PATHS, measured, rows
-
-from darkroom.diffusion import convergence
 
 PAGE = Path(__file__).parents[2] / "docs" / "samplers.md"
 
