@@ -13,9 +13,9 @@ from darkroom.studio.pictures import sheet
 from darkroom.studio.request import Request
 
 EXAMPLES = {
-    "apples": "three apples, two red and one green, on the left of a book",
+    "apples": "exactly five apples",
     "cat": "a cat wearing sunglasses on a beach",
-    "open": "a sign that says OPEN",
+    "balloon": "a yellow balloon above a house",
 }
 TITLE = 24
 

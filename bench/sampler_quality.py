@@ -24,8 +24,8 @@ from darkroom.evaluation.requirements import check
 from darkroom.studio.develop import develop_many
 from darkroom.studio.request import Request
 
-CALLS = (4, 8, 16, 32, 64)
-CONVERGED = ("heun", 128)
+CALLS = (4, 8, 16, 32)
+CONVERGED = ("heun", 64)
 AT_ONCE = 32
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.layers import (
     FeedForward,
+    RMSNorm,
     attention,
     merge_heads,
     rotary_2d,
@@ -42,13 +43,13 @@ class DiTBlock(nn.Module):
         super().__init__()
         width, head = config.width, config.width // config.heads
         self.heads = config.heads
-        self.attention_norm = nn.RMSNorm(width, elementwise_affine=False)
+        self.attention_norm = RMSNorm(width, elementwise_affine=False)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.text_kv = nn.Linear(config.text_width, 2 * width, bias=False)
-        self.query_norm = nn.RMSNorm(head)
-        self.key_norm = nn.RMSNorm(head)
+        self.query_norm = RMSNorm(head)
+        self.key_norm = RMSNorm(head)
         self.out = nn.Linear(width, width, bias=False)
-        self.forward_norm = nn.RMSNorm(width, elementwise_affine=False)
+        self.forward_norm = RMSNorm(width, elementwise_affine=False)
         self.feed_forward = FeedForward(width, 8 * width // 3)
         self.modulation = nn.Parameter(torch.zeros(6, width))
 
@@ -87,7 +88,7 @@ class DiT(nn.Module):
         self.pooled = nn.Linear(config.text_width, config.width)
         self.modulate = nn.Linear(config.width, 6 * config.width)
         self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
-        self.final_norm = nn.RMSNorm(config.width, elementwise_affine=False)
+        self.final_norm = RMSNorm(config.width, elementwise_affine=False)
         self.final_modulate = nn.Linear(config.width, 2 * config.width)
         self.final = nn.Linear(config.width, values)
         for layer in (self.modulate, self.final_modulate, self.final):  # each block starts as the identity

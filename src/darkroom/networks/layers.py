@@ -7,6 +7,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class RMSNorm(nn.RMSNorm):
+    """RMS norm (Zhang and Sennrich 2019, arXiv 1910.07467) that stays in the signal's precision.
+
+    Torch's own falls back to a slow path, with a warning, where autocast gives it a signal in bf16.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        gain = None if self.weight is None else self.weight.to(x.dtype)
+        return F.rms_norm(x, self.normalized_shape, gain, self.eps)
+
+
 class FeedForward(nn.Module):
     """SwiGLU, (silu(x W) * x V) W2 (Shazeer 2020, arXiv 2002.05202, eq. 6)."""
 

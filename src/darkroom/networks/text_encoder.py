@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from darkroom.networks.conditioning import Conditioning
-from darkroom.networks.layers import FeedForward, attention, merge_heads, rotary_1d, rotate, split_heads
+from darkroom.networks.layers import (
+    FeedForward,
+    RMSNorm,
+    attention,
+    merge_heads,
+    rotary_1d,
+    rotate,
+    split_heads,
+)
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,12 @@ class TextBlock(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.attention_norm = nn.RMSNorm(width)
+        self.attention_norm = RMSNorm(width)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.query_norm = nn.RMSNorm(width // heads)
-        self.key_norm = nn.RMSNorm(width // heads)
+        self.query_norm = RMSNorm(width // heads)
+        self.key_norm = RMSNorm(width // heads)
         self.out = nn.Linear(width, width, bias=False)
-        self.forward_norm = nn.RMSNorm(width)
+        self.forward_norm = RMSNorm(width)
         self.feed_forward = FeedForward(width, 8 * width // 3)
 
     def forward(self, x: Tensor, mask: Tensor, angles: Tensor) -> Tensor:
@@ -57,7 +65,7 @@ class TextEncoder(nn.Module):
         self.letter = nn.Embedding(config.slots * config.letters, config.width)
         self.mix = FeedForward(config.width, 2 * config.width)
         self.blocks = nn.ModuleList(TextBlock(config.width, config.heads) for _ in range(config.depth))
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = RMSNorm(config.width)
         nn.init.normal_(self.word.weight, std=0.5)
         nn.init.normal_(self.letter.weight, std=0.5 / config.slots**0.5)
 

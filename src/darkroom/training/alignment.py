@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom.families.starter import Painter
+from darkroom.networks.layers import RMSNorm
 
 
 class AlignedPainter(nn.Module):
@@ -22,7 +23,7 @@ class AlignedPainter(nn.Module):
         super().__init__()
         config = painter.network.config
         self.painter = painter
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = RMSNorm(config.width)
         self.names = nn.Linear(config.width, sum(classes))
         self.middle: Tensor | None = None
         painter.network.blocks[config.depth // 2].register_forward_hook(self._listen)
