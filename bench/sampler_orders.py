@@ -93,6 +93,10 @@ def rows() -> Iterator[list[str]]:
             yield [sampler.label, path, what, *(f"{e:.1e}" for e in whole), *seen, str(sampler.order)]
 
 
+def report() -> str:
+    """The table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows())
+
+
 if __name__ == "__main__":
-    for row in rows():
-        print(f"| {' | '.join(row)} |")
+    print(report())

@@ -71,10 +71,8 @@ def diffusers_pipeline(channels: int, side: int) -> "partial[object]":
     return partial(pipe, class_labels=[1], guidance_scale=3.0, num_inference_steps=STEPS, output_type="pt")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+def report(rounds: int) -> str:
+    """Measure in turn, and return the table."""
     model = load_model("starter").model
     channels, side, _ = model.latent_shape(128, 128)
     at_once = AtOnce()
@@ -87,8 +85,14 @@ def main() -> None:
     seconds = {name: median(times) / STEPS for name, times in alternate(actions, rounds).items()}
     network = seconds["network, sampler, guide and engine"] - seconds["DPM++ 2M, guide and engine"]
     rows = [[name, f"{1000 * s:.2f}", f"{s / network:.1%}"] for name, s in seconds.items()]
-    print(f"{machine()}; medians of {rounds} rounds in turn, {STEPS} steps, batch 1, guided.\n")
-    print(table(["what", "ms a step", "of the network's time"], rows))
+    what = f"{machine()}; medians of {rounds} rounds in turn, {STEPS} steps, batch 1, guided."
+    return f"{what}\n\n{table(['what', 'ms a step', 'of the network'], rows)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    print(report(parser.parse_args().rounds))
 
 
 if __name__ == "__main__":

@@ -105,6 +105,14 @@ def _cell(point: Point) -> str:
     return f"{point.right:.0%}" + ("" if point.distance is None else f" ({point.distance:.1f})")
 
 
+def report(names: Sequence[str], per_skill: int, precision: str, path: Path) -> str:
+    """Measure, draw the curves into ``path``, and return the table."""
+    points = measure(names or list(SAMPLERS), per_skill, precision)
+    draw(points, path)
+    head = table(["sampler", *(f"{calls} calls" for calls in CALLS)], rows(points))
+    return f"{machine()}; {per_skill} prompts a skill, {precision}.\n\n{head}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="Samplers; all where none is named.")
@@ -112,10 +120,7 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/sampler-quality.png"))
     chosen = parser.parse_args()
-    points = measure(chosen.names or list(SAMPLERS), chosen.per_skill, chosen.precision)
-    draw(points, chosen.out)
-    print(f"{machine()}; {chosen.per_skill} prompts a skill, {chosen.precision}.\n")
-    print(table(["sampler", *(f"{calls} calls" for calls in CALLS)], rows(points)))
+    print(report(chosen.names, chosen.per_skill, chosen.precision, chosen.out))
 
 
 if __name__ == "__main__":
