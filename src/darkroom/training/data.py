@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pickle import PicklingError
 from typing import Any
@@ -95,12 +96,18 @@ def _checked(iterator: Any) -> Iterator[Batch]:
         except StopIteration:
             return
         except (RuntimeError, OSError, EOFError):
-            if not all(worker.is_alive() for worker in _workers(iterator)):
+            if _one_has_died(iterator):
                 raise WorkerDied from None
             raise
         if isinstance(batch, DarkroomError):
             raise batch
         yield batch
+
+
+def _one_has_died(iterator: Any) -> bool:
+    """Whether a worker is gone, or soon will be: its pipe closes before the system counts it as dead."""
+    sentinels = [worker.sentinel for worker in _workers(iterator)]
+    return bool(sentinels and wait(sentinels, timeout=2))
 
 
 def _close(iterator: Any) -> None:
