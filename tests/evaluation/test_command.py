@@ -74,3 +74,9 @@ def test_mistakes_are_named_before_anything_is_made(model, examiner, tmp_path):
     with pytest.raises(DarkroomError, match="examiner"):
         evaluate(model, examiner=tmp_path / "none.safetensors", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_setting_leaves_no_run_behind(tmp_path):
+    with pytest.raises(DarkroomError, match="no precision named 'half'"):
+        evaluate(out=tmp_path / "run", precision="half")
+    assert not (tmp_path / "run").exists()

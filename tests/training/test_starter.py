@@ -98,8 +98,15 @@ def test_a_start_of_other_sizes_is_refused(made, tmp_path):
 
 def test_a_start_that_is_no_starter_is_refused(tmp_path):
     (tmp_path / "wrong.safetensors").write_bytes(b"nothing")
-    with pytest.raises(DarkroomError, match="cannot be begun with"):
+    with pytest.raises(DarkroomError, match="cannot begin with"):
         train("starter", "smoke", tmp_path / "run", start=str(tmp_path / "wrong.safetensors"), quiet=True)
+    assert not (tmp_path / "run").exists()  # the next try is not held to it
+
+
+def test_a_run_keeps_to_the_starter_that_it_began_with(made, tmp_path):
+    (tmp_path / "start.safetensors").write_bytes(made.read_bytes() + b"another")
+    with pytest.raises(DarkroomError, match="another starter"):
+        train("starter", "smoke", tmp_path, start=str(made), quiet=True)
 
 
 def test_only_the_starter_takes_a_start(made, tmp_path):

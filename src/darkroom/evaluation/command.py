@@ -81,6 +81,7 @@ def studio(name: str, chosen: dict[str, Any]) -> tuple[Generator, str]:
         asked = [Request(prompt=p, seed=s, model=name, **chosen) for p, s in zip(prompts, seeds, strict=True)]
         return [result.images[0] for result in develop_many(asked)]
 
+    Request(prompt="a red apple", model=name, **chosen)  # what cannot be had is said before a run is begun
     return generate, load_model(name).digest
 
 

@@ -55,20 +55,28 @@ def train_starter(
 def beginning(name: str, out: Path, start: Path | None) -> Starter | None:
     """The starter that a run begins with, None where it begins with nothing; ``out`` keeps a copy of it."""
     kept = out / "start.safetensors"
-    if start is not None and not kept.exists():
-        if (out / "painter").exists():
-            raise DarkroomError(f"'{out}' has begun without a start; choose another folder with --out.")
+    if start is None:
+        return _fitting(name, kept) if kept.exists() else None
+    if kept.exists() and kept.read_bytes() != start.read_bytes():
+        raise DarkroomError(f"'{out}' has begun with another starter; choose another folder with --out.")
+    if not kept.exists() and any((out / part).exists() for part in ("autoencoder", "painter")):
+        raise DarkroomError(f"'{out}' has begun without a start; choose another folder with --out.")
+    begun = _fitting(name, start)
+    if not kept.exists():
         with explaining(kept):
             out.mkdir(parents=True, exist_ok=True)
             write_through(kept, start.read_bytes())
-    if not kept.exists():
-        return None
+    return begun
+
+
+def _fitting(name: str, start: Path) -> Starter:
+    """The starter in a file. Raises DarkroomError unless it is of the preset's sizes."""
     try:
-        begun = load(kept)
+        begun = load(start)
     except (SafetensorError, ValueError) as error:
-        raise DarkroomError(f"'{kept}' cannot be begun with: {error}; remove it.") from None
+        raise DarkroomError(f"cannot begin with '{start}': {error}; name a starter's file.") from None
     if begun.config != starter_config(preset(name), begun.tokenizer, begun.config.about):
-        raise DarkroomError(f"'{kept}' is of other sizes than the preset '{name}'; choose another preset.")
+        raise DarkroomError(f"'{start}' is of other sizes than the preset '{name}'; choose another preset.")
     return begun
 
 
@@ -104,9 +112,7 @@ def history(name: str, recipe: Recipe, out: Path, begun: Starter | None) -> dict
     """What a starter file tells of its training: the command, and how much its parts have seen in all."""
     chosen, before = preset(name), begun.config.about if begun else {}
     found, _ = checkpoints.newest(out / "painter" / "checkpoints")
-    seen = recipe.batch_size * (found.step if found else 0) + int(
-        before.get("pictures", "0").replace(",", "")
-    )
+    seen = recipe.batch_size * (found.step if found else 0) + int(before.get("pictures", "0"))
     close_ups = chosen.autoencoder_steps * chosen.autoencoder_batch
     return {
         "made by": f"darkroom train starter --preset {name}",
