@@ -112,6 +112,16 @@ def test_letters_tell_words_apart_that_the_vocabulary_lacks():
     assert (torch.pdist(tokens[:, 1]) > 0.1).all()
 
 
+def test_stacking_sequences_of_other_lengths_masks_the_padding_even_where_there_was_no_mask():
+    short, long = (
+        Conditioning(tokens=torch.randn(1, n, 8), extra={"size": torch.ones(1, 2)}) for n in (3, 5)
+    )
+    both = Conditioning.stack([short, long])
+    assert both.mask is not None and both.mask.sum(1).tolist() == [3, 5]
+    assert torch.equal(both.tokens[0, :3], short.tokens[0]) and both.extra["size"].shape == (2, 2)
+    assert Conditioning.stack([short, short]).mask is None
+
+
 def test_stacking_refuses_parts_that_differ():
     with pytest.raises(ValueError, match="different parts"):
         Conditioning.stack([conditioning(1, 2), Conditioning(pooled=torch.zeros(1, 32))])

@@ -1,11 +1,15 @@
 """What a network is told beside the noisy signal and the time."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+EXTRA = "extra."
+"""How the names of extra parts begin among all parts."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,8 @@ class Conditioning:
 
     ``tokens`` (B, L, D) sequence of encoded text; ``mask`` (B, L) bool, True where a token counts; ``pooled``
     (B, D) one vector a row; ``concat`` (B, C, H, W) channels laid beside the noisy signal; ``perturb``
-    (B, blocks) bool, True where a block's attention is to see nothing (perturbed-attention guidance).
+    (B, blocks) bool, True where a block's attention is to see nothing (perturbed-attention guidance);
+    ``extra`` what one network alone knows, by name, each (B, ...).
     """
 
     tokens: Tensor | None = None
@@ -22,25 +27,36 @@ class Conditioning:
     pooled: Tensor | None = None
     concat: Tensor | None = None
     perturb: Tensor | None = None
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @staticmethod
+    def of(parts: Mapping[str, Tensor]) -> "Conditioning":
+        """The inverse of :meth:`parts`."""
+        own: dict[str, Any] = {k: v for k, v in parts.items() if not k.startswith(EXTRA)}
+        extra = {k.removeprefix(EXTRA): v for k, v in parts.items() if k.startswith(EXTRA)}
+        return Conditioning(**own, extra=extra)
+
+    def parts(self) -> dict[str, Tensor]:
+        """The parts that are there, by name; those of ``extra`` as "extra.NAME"."""
+        own = {name: getattr(self, name) for name in ("tokens", "mask", "pooled", "concat", "perturb")}
+        told = {name: part for name, part in own.items() if part is not None}
+        return told | {EXTRA + name: part for name, part in sorted(self.extra.items())}
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Conditioning":
+        """Every part changed in the same way."""
+        return Conditioning.of({name: change(part) for name, part in self.parts().items()})
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> "Conditioning":
-        """Move every part; the boolean mask keeps its dtype."""
-        moved = {
-            name: part.to(device=device, dtype=dtype if part.is_floating_point() else None)
-            for name, part in self.parts().items()
-        }
-        return replace(self, **moved)
-
-    def parts(self) -> dict[str, Tensor]:
-        """The parts that are there, by name."""
-        named = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return {name: part for name, part in named if part is not None}
+        """Move every part; what is not a real number keeps its dtype."""
+        return self.map(
+            lambda part: part.to(device=device, dtype=dtype if part.is_floating_point() else None)
+        )
 
     def rows(self, index: slice | Tensor) -> "Conditioning":
         """The chosen rows."""
-        return replace(self, **{name: part[index] for name, part in self.parts().items()})
+        return self.map(lambda part: part[index])
 
     @property
     def batch(self) -> int:
@@ -49,25 +65,25 @@ class Conditioning:
 
     @staticmethod
     def stack(many: Sequence["Conditioning"]) -> "Conditioning":
-        """Join batches row by row; sequences are padded to the longest, padding is masked out.
+        """Join batches row by row; where lengths differ, sequences are padded and the padding masked out.
 
         Raises ValueError when one has a part that another lacks.
         """
         names = {tuple(one.parts()) for one in many}
         if len(names) != 1:
             raise ValueError(f"cannot stack conditionings with different parts: {sorted(names)}")
-        length = max((one.tokens.shape[1] for one in many if one.tokens is not None), default=0)
-        padded = [one.padded(length) for one in many]
-        return Conditioning(**{name: torch.cat([p.parts()[name] for p in padded]) for name in names.pop()})
+        lengths = {one.tokens.shape[1] for one in many if one.tokens is not None}
+        rows = [one.padded(max(lengths)).parts() for one in many] if len(lengths) > 1 else _parts(many)
+        return Conditioning.of({name: torch.cat([row[name] for row in rows]) for name in rows[0]})
 
     def padded(self, length: int) -> "Conditioning":
-        """The same with its token sequence padded to ``length``; the padding is masked."""
-        if self.tokens is None or self.tokens.shape[1] == length:
-            return self
+        """The same with its token sequence padded to ``length``, and a mask that leaves the padding out."""
+        assert self.tokens is not None
         missing = length - self.tokens.shape[1]
-        mask = (
-            self.mask
-            if self.mask is not None
-            else self.tokens.new_ones(self.tokens.shape[:2], dtype=torch.bool)
-        )
+        whole = self.tokens.new_ones(self.tokens.shape[:2], dtype=torch.bool)
+        mask = whole if self.mask is None else self.mask
         return replace(self, tokens=pad(self.tokens, (0, 0, 0, missing)), mask=pad(mask, (0, missing)))
+
+
+def _parts(many: Sequence[Conditioning]) -> list[dict[str, Tensor]]:
+    return [one.parts() for one in many]
