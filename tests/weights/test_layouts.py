@@ -43,7 +43,7 @@ def check(
     prefix: str,
     convert: Callable[[Weights], Weights] | None,
 ) -> Weights:
-    """Ours -> single file -> diffusers' conversion is ours, and so is single file -> ours by its names alone."""
+    """Ours -> single file -> diffusers' conversion is ours; so is single file -> ours by its names alone."""
     store = MemoryStore(native)
     file = ours(store.header.shapes).under(prefix).original(store)
     assert not file.unknown

@@ -2,11 +2,11 @@
 
 A rule is two templates and what happens to the values in between:
 
-    rule("blocks.{i}.qkv.{w}", "layers.{i}.to_q.{w}", "layers.{i}.to_k.{w}", "layers.{i}.to_v.{w}", how=THIRDS)
+    rule("blocks.{i}.qkv.{w}", "layers.{i}.q.{w}", "layers.{i}.k.{w}", "layers.{i}.v.{w}", how=THIRDS)
 
-``{w}`` stands for "weight" or "bias", any other placeholder for a number. A :class:`KeyMap` reads its rules in
-either direction and shows a store under the other names. Nothing is read before a tensor is asked for, and names
-that no rule knows are listed, never dropped in silence.
+``{w}`` stands for "weight" or "bias", any other placeholder for a number. A :class:`KeyMap` reads its rules
+in either direction and shows a store under the other names. Nothing is read before a tensor is asked for, and
+names that no rule knows are listed, never dropped in silence.
 """
 
 import re

@@ -1,7 +1,7 @@
 """What happens to a tensor's values between two layouts: operations that can be undone to the bit.
 
-``split`` goes from the one tensor of a single file to the tensors of ours; ``merge`` goes back. Both work on the
-``meta`` device too, which is how shapes are known before anything is read.
+``split`` goes from the one tensor of a single file to the tensors of ours; ``merge`` goes back. Both work on
+the ``meta`` device too, which is how shapes are known before anything is read.
 """
 
 from collections.abc import Sequence

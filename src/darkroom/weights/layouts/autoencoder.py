@@ -1,7 +1,8 @@
-"""Autoencoders (KL) as latent-diffusion names them: ``first_stage_model.``, ``vae.`` or bare; and old folders.
+"""Autoencoders (KL) as latent-diffusion names them, behind ``first_stage_model.``, ``vae.`` or nothing.
+folders.
 
-The decoder's levels are counted from the highest resolution there and from the lowest here. Attention is made of
-1x1 convolutions there and of linear layers here.
+The decoder's levels are counted from the highest resolution there and from the lowest here. Attention is made
+of 1x1 convolutions there and of linear layers here.
 """
 
 from collections.abc import Iterator

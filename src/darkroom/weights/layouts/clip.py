@@ -1,7 +1,7 @@
 """Text encoders: CLIP as transformers names it, OpenCLIP as open_clip does, and T5.
 
-Folders hold CLIP under ``text_model.`` always, whatever transformers calls its modules in memory. OpenCLIP keeps
-the rows of q, k and v in one tensor and its projection transposed.
+Folders hold CLIP under ``text_model.`` always, whatever transformers calls its modules in memory. OpenCLIP
+keeps the rows of q, k and v in one tensor and its projection transposed.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""ControlNets: Stable Diffusion's as latent-diffusion names them (``control_model.``), and XLabs' for FLUX."""
+"""ControlNets: Stable Diffusion's as latent-diffusion names them (``control_model.``), XLabs' for FLUX."""
 
 from collections.abc import Iterator
 

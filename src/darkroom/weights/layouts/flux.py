@@ -1,8 +1,8 @@
 """FLUX.1 as Black Forest Labs name it: ``double_blocks`` of two streams, then ``single_blocks`` of one.
 
-A single block keeps q, k, v and the first layer of its feed-forward in one tensor, in shares of 1, 1, 1 and how
-much wider the feed-forward is (4 in all published models). Scale and shift of the last layer stand in the other
-order than diffusers has them.
+A single block keeps q, k, v and the first layer of its feed-forward in one tensor, in shares of 1, 1, 1 and
+how much wider the feed-forward is (4 in all published models). Scale and shift of the last layer stand in the
+other order than diffusers has them.
 """
 
 from collections.abc import Iterator

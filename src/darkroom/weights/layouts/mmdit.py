@@ -1,7 +1,7 @@
 """Stable Diffusion 3 and 3.5: ``joint_blocks`` of a stream of the picture (x) and one of the text (context).
 
-The last block's context only reads: it has scale and shift alone, and these, as those of the last layer, stand in
-the other order than diffusers has them.
+The last block's context only reads: it has scale and shift alone, and these, as those of the last layer,
+stand in the other order than diffusers has them.
 """
 
 from collections.abc import Iterator

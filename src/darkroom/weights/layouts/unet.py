@@ -1,8 +1,8 @@
 """U-Nets of Stable Diffusion 1, 2, XL and their kin, as latent-diffusion names them.
 
-There, input and output blocks are counted through: each level of L layers takes L (down) or L + 1 (up) numbers,
-and a downsampler takes one of its own. An upsampler stands behind the attention of its block, so its place depends
-on whether the level has attention.
+There, input and output blocks are counted through: each level of L layers takes L (down) or L + 1 (up)
+numbers, and a downsampler takes one of its own. An upsampler stands behind the attention of its block, so its
+place depends on whether the level has attention.
 """
 
 from collections.abc import Iterable, Iterator
@@ -41,8 +41,9 @@ ENDS = (
 class Structure:
     """What the numbering of the blocks depends on.
 
-    ``levels`` of resolution with ``layers`` each; ``attended`` are the up blocks, from the lowest resolution on,
-    with attention; ``label`` is where the vector beside the time goes: ``add_embedding``, ``class_embedding``.
+    ``levels`` of resolution with ``layers`` each; ``attended`` are the up blocks, from the lowest resolution
+    on, with attention; ``label`` is where the vector beside the time goes: ``add_embedding``,
+    ``class_embedding``.
     """
 
     levels: int
@@ -105,7 +106,7 @@ def unet(structure: Structure) -> Iterator[Rule]:
 
 
 def label(structure: Structure) -> Iterator[Rule]:
-    """What comes beside the time: sizes and pooled text (XL), a picture's embedding (unCLIP), a noise level."""
+    """What comes beside the time: sizes and pooled text (XL), a picture (unCLIP), a noise level."""
     for old, new in (("0.0", "linear_1"), ("0.2", "linear_2")):
         yield rule(f"label_emb.{old}.{{w}}", f"{structure.label}.{new}.{{w}}")
     yield rule("label_emb.weight", "class_embedding.weight")
