@@ -114,6 +114,12 @@ def read_to_fit(path: Path, width: int, height: int) -> np.ndarray:
     return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
 
 
+def read_mask(path: Path, width: int, height: int) -> np.ndarray:
+    """A mask from a file, fitted as pictures are: float32 (height, width), 1 where it is white, else 0."""
+    pixels = read_to_fit(path, width, height)
+    return (pixels.mean(axis=2) >= 127.5).astype(np.float32)
+
+
 def sheet(pixels: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
     """Pictures of one size in rows, as near to a square as they go, with white between: uint8 (H, W, 3)."""
     columns = math.ceil(math.sqrt(len(pixels)))
