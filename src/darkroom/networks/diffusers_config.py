@@ -24,6 +24,8 @@ def read_options(
         raise DarkroomError(f"the configuration is that of a '{found}'; expected a '{kind}'.")
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if not k.startswith("_")}
     for name, value in options.items():
+        if value is None:
+            continue
         if name in fixed:
             _check(kind, name, value, fixed[name])
         elif value and name not in taken and name not in without_effect:
