@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.networks.test_unet import KINDS, SD1, SDXL, conditioning, far, inputs, ours, reference
+from tests.networks.unet_reference import KINDS, SD1, SDXL, conditioning, far, inputs, ours, reference
 
 from darkroom.errors import DarkroomError
 from darkroom.networks.conditioning import Conditioning

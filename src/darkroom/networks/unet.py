@@ -5,6 +5,7 @@ arXiv 2310.04378). Parameters are named as in diffusers' UNet2DConditionModel.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -141,6 +142,7 @@ class UNet(UNetEncoder):
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__(config)
+        self.image_adapters = 0
         self.up_blocks = nn.ModuleList(up_blocks(config))
         self.conv_norm_out = nn.GroupNorm(config.groups, config.widths[0], config.eps)
         self.conv_out = nn.Conv2d(config.widths[0], config.out_channels, 3, padding=1)
@@ -171,9 +173,24 @@ class UNet(UNetEncoder):
         return self.conv_out(F.silu(self.conv_norm_out(hidden))).to(x.dtype)
 
     def context(self, time: Tensor, cond: Conditioning) -> Context:
-        """With the rows to perturb."""
-        told = super().context(time, cond)
-        return Context(told.time, told.tokens, told.mask, perturb=cond.perturb)
+        """With the rows to perturb and the pictures to see."""
+        return replace(super().context(time, cond), perturb=cond.perturb, images=self.images(cond))
+
+    def images(self, cond: Conditioning) -> tuple[tuple[int, Tensor, Tensor], ...]:
+        """Number, tokens and scale of each image adapter that is given a picture."""
+        names = [f"image_tokens.{i}" if i else "image_tokens" for i in range(self.image_adapters)]
+        if strange := [name for name in cond.extra if name.startswith("image_tokens") and name not in names]:
+            raise DarkroomError(
+                f"there is a '{strange[0]}' and the network has {self.image_adapters} image adapters; "
+                "attach one for every picture."
+            )
+        given = [(i, name) for i, name in enumerate(names) if name in cond.extra]
+        return tuple((i, cond.extra[name].to(self.dtype), self.image_scale(cond, name)) for i, name in given)
+
+    def image_scale(self, cond: Conditioning, tokens: str) -> Tensor:
+        """The scale beside the tokens of that name; ones where it is left out."""
+        scale = cond.extra.get(tokens.replace("tokens", "scale"))
+        return cond.extra[tokens].new_ones(len(cond.extra[tokens])) if scale is None else scale
 
     def transformer_blocks(self) -> Iterable[tuple[str, TransformerBlock]]:
         """Name and transformer block, in the order of computation, which numbers them."""

@@ -109,7 +109,7 @@ class Attention(nn.Module):
         if self.to_k_ip is not None and self.to_v_ip is not None:
             for i, tokens, scale in images:
                 seen = self.attend(q, self.to_k_ip[i](tokens), self.to_v_ip[i](tokens))
-                mixed = mixed + scale[:, None, None] * seen
+                mixed = (mixed + scale[:, None, None] * seen).to(q.dtype)
         return self.to_out(mixed)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
