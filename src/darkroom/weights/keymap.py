@@ -204,6 +204,12 @@ class KeyMap:
         )
         return tuple(one.format(**found[1]) for one in found[0].native) if found else ()
 
+    def knows(self, original: str) -> bool:
+        """Whether a name of a single file, prefix and all, has a rule or is known to be idle."""
+        bare = original.removeprefix(self.prefix)
+        known = self._originals.find(bare) is not None or self._idle.find(bare) is not None
+        return original.startswith(self.prefix) and known
+
     @cached_property
     def _originals(self) -> Templates[Rule]:
         return Templates((known.original, known) for known in self.rules)
