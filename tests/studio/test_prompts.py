@@ -9,7 +9,7 @@ from darkroom.diffusion.grids import GRIDS
 from darkroom.diffusion.levels import Flow
 from darkroom.errors import DarkroomError
 from darkroom.networks.conditioning import Conditioning
-from darkroom.studio.hanging import Untouched
+from darkroom.studio.hung import Told
 from darkroom.studio.prompts import guide_of, with_named_loras
 from darkroom.studio.request import Request
 
@@ -24,7 +24,7 @@ def encode(text: str, wanted: bool) -> Conditioning:
 
 def asked(request: Request, finish=None) -> list[list[str]]:
     """The words that are asked at each step, the wanted ones first."""
-    guide = guide_of(request, encode, GRID, finish or Untouched())
+    guide = guide_of(request, encode, GRID, finish or Told())
     told = []
     for t, _ in GRID.steps():
         queries = next(guide(torch.zeros(1, 1), t))
@@ -44,7 +44,7 @@ def test_words_change_after_their_share_of_the_steps_and_take_turns():
 
 
 def test_prompts_joined_by_and_add_up_with_their_weights():
-    guiding = guide_of(of("cat AND dog:0.5"), encode, GRID, Untouched())(torch.zeros(1, 1), GRID.start)
+    guiding = guide_of(of("cat AND dog:0.5"), encode, GRID, Told())(torch.zeros(1, 1), GRID.start)
     queries = next(guiding)
     with pytest.raises(StopIteration) as stop:
         guiding.send([query.cond.pooled for query in queries])  # negative 0, cat 1, dog 2
@@ -54,7 +54,7 @@ def test_prompts_joined_by_and_add_up_with_their_weights():
 
 
 def test_what_hangs_on_a_model_acts_between_its_shares_of_the_steps():
-    class Late(Untouched):
+    class Late(Told):
         breaks = (0.5,)
 
         def __call__(self, cond, first, end, wanted):

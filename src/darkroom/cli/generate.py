@@ -52,6 +52,10 @@ if TYPE_CHECKING:
 @click.option("--clip-skip", type=int, help="Read CLIP this many layers from its end; 1 is the last.")
 @click.option("--emphasis", metavar="a1111|comfy|none", default="a1111", help="How (weights:1.2) count.")
 @click.option("--variant", metavar="NAME", help="What the file does not say: eps, v, lcm, turbo, lightning.")
+@click.option(
+    "--with", "others", metavar="FILE", multiple=True, help="A part the model lacks: an encoder, a VAE."
+)
+@click.option("--allow-pickle", is_flag=True, help="Read .ckpt and .pt files too; no code of theirs is run.")
 @attachment_options
 @click.option(
     "--noise", metavar="NAME", default="philox", help="philox; torch, torch-gpu or comfy to match seeds."
@@ -89,6 +93,7 @@ def generate(
 
     seed = random_seed() if seed is None else seed
     settings["attached"] = take_attachments(settings)
+    settings["others"] = tuple(map(Path, settings["others"]))
     requests = [Request(prompt=prompt, seed=seed, **settings) for prompt in (*prompts, *more)]
     _check_prompts(len(requests), output)
     target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -90,6 +91,10 @@ class Model(Protocol):
         """Latents -> (B, 3, H, W) in [-1, 1]."""
         ...
 
+    def control_hint(self, picture: Tensor) -> Tensor:
+        """A picture (1, 3, H, W) in [-1, 1] as this family's ControlNets see it."""
+        ...
+
     def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
         """The channels that show a network the mask (1, 1, H, W), white to paint, and the latents of the
         picture without what is to be painted. Asked of a model that sees masks.
@@ -103,8 +108,12 @@ OPTIONAL = ("clip_skip", "guidance", "emphasis", "loras", "controls", "image_pro
 
 @dataclass(frozen=True)
 class Options:
-    """How to load a model: its weights' type, what its file does not say, whether pickles are read."""
+    """How to load a model: its weights' type, what its file does not say, whether pickles are read.
+
+    ``others`` are files of parts that come before those of the model itself: encoders, an autoencoder.
+    """
 
     dtype: torch.dtype = torch.float32
     variant: str | None = None
     allow_pickle: bool = False
+    others: tuple[Path, ...] = ()

@@ -19,9 +19,12 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class TextSide(Protocol):
-    """The way from prompts to what a network is told. ``parts`` are its encoders, by the names of folders."""
+    """The way from prompts to what a network is told."""
 
-    parts: Mapping[str, nn.Module]
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """Its encoders, by the names that folders have for them."""
+        ...
 
     def encode(self, prompts: Sequence[str], reading: Reading) -> Conditioning:
         """One row a prompt."""
@@ -78,6 +81,10 @@ class LatentModel:
     def decode_latents(self, latents: Tensor) -> Tensor:
         with torch.inference_mode():
             return self.autoencoder.decode(latents).clamp(-1, 1)
+
+    def control_hint(self, picture: Tensor) -> Tensor:
+        """Pixels in [0, 1] for U-Nets; latents for transformers, which see patches of those."""
+        return (picture + 1) / 2 if self.part == "unet" else self.encode_pictures(picture)[0]
 
     def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
         assert self.mask_as is not None

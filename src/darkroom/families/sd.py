@@ -17,7 +17,10 @@ from darkroom.families.schedules import vp_process
 from darkroom.families.source import Source
 from darkroom.families.words import clip_encoder
 from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.unet import UNet
+from darkroom.networks.unet_config import UNetConfig
 from darkroom.text.clip import ClipEncoder
+from darkroom.weights.loading import hollow
 
 ACCEPTS = frozenset(("clip_skip", "emphasis", "loras", "controls", "image_prompts", "embeddings"))
 SCALE = 0.18215

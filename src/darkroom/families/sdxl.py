@@ -1,4 +1,4 @@
-"""Stable Diffusion XL: a larger U-Net that reads two CLIP encoders and is told the picture's size; its refiner.
+"""Stable Diffusion XL: a larger U-Net, two CLIP encoders, and the size of the picture; its refiner.
 
 Podell et al. 2023 (arXiv 2307.01952).
 """

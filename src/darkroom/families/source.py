@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ class Source:
                 f"'{self.path}' has no {part}, only {there}; choose a file that has the whole model."
             )
         return self.parts[part]
+
+    def with_parts(self, parts: Mapping[str, Store]) -> "Source":
+        """The same with these parts in place of its own; what its configs said of them does not hold."""
+        configs = {name: told for name, told in self.configs.items() if name not in parts}
+        return replace(self, parts={**self.parts, **parts}, configs=configs)
 
     def lay(self, module: nn.Module, part: str, dtype: torch.dtype) -> Matched:
         """Put a part's tensors into a module that was built on the meta device."""

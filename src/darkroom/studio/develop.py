@@ -17,9 +17,9 @@ from darkroom.diffusion.samplers import SAMPLERS, Sampler
 from darkroom.errors import InvalidRequest, UnknownName
 from darkroom.families.family import Model, Reading
 from darkroom.networks.conditioning import Conditioning
+from darkroom.studio import digests
 from darkroom.studio.engine import Engine, Job
-from darkroom.studio.files import sha256
-from darkroom.studio.hanging import Hung, hanging
+from darkroom.studio.hung import Hung
 from darkroom.studio.models import load_model
 from darkroom.studio.prompts import guide_of, with_named_loras
 from darkroom.studio.request import Progress, Record, Request, Result
@@ -77,12 +77,12 @@ def _together(
     requests: Sequence[Request], progress: Callable[[Progress], None] | None, clock: Clock
 ) -> list[Result]:
     with clock.time("load"):
-        loaded = [load_model(r.model, r.precision, r.variant, r.allow_pickle) for r in requests]
+        loaded = [load_model(r.model, r.precision, r.variant, r.allow_pickle, r.others) for r in requests]
         models = [one.model for one in loaded]
     with ExitStack() as stack:
         with clock.time("encode"):
             filled = [fill(request, model) for request, model in zip(requests, models, strict=True)]
-            hung = stack.enter_context(hanging(models[0], filled[0])) if filled[0].attached else None
+            hung = stack.enter_context(hung_on(models[0], filled[0]))
             jobs = [jobs_of(request, model, hung) for request, model in zip(filled, models, strict=True)]
         with clock.time("sample"):
             run([(job, model) for some, model in zip(jobs, models, strict=True) for job in some], progress)
@@ -94,6 +94,18 @@ def _together(
             Result(images, record(request, one.digest), dict(clock.seconds), hung.notices if hung else ())
         )
     return results
+
+
+@contextmanager
+def hung_on(model: Model, request: Request) -> Iterator[Hung | None]:
+    """What hangs on the model while the block lasts; None, and nothing is imported, where nothing does."""
+    if not request.attached:
+        yield None
+        return
+    from darkroom.studio.hanging import hanging
+
+    with hanging(model, request) as hung:
+        yield hung
 
 
 def fill(request: Request, model: Model) -> Request:
@@ -230,5 +242,5 @@ def record(request: Request, digest: str) -> Record:
         version=__version__,
         torch=torch.__version__,
         dtype=request.precision,
-        hashes={str(path): sha256(path) for path in request.files()},
+        hashes={str(path): digests.digest(path) for path in request.files()},
     )

@@ -1,8 +1,7 @@
 """What a request hangs on a model while its pictures are made: LoRAs, ControlNets, picture prompts."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,40 +11,12 @@ from darkroom.adapters.image_prompts import seeing
 from darkroom.adapters.lora import attach
 from darkroom.adapters.textual_inversion import read_embedding
 from darkroom.families.family import Model
-from darkroom.networks.conditioning import Conditioning
 from darkroom.studio.attachments import Control, Lora
+from darkroom.studio.hung import Extra, Hung, Told
 from darkroom.studio.pictures import read, read_to_fit, signal
-from darkroom.studio.prompts import Finish
 from darkroom.studio.request import Request
 from darkroom.weights.adapter_formats import read_adapter
 from darkroom.weights.store import open_store
-
-Extra = Callable[[float, float, bool], Mapping[str, Tensor]]
-"""(from, until, whether it is wanted) -> what is told between these shares of the steps."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """A :class:`~darkroom.studio.prompts.Finish` that tells all ``extras``."""
-
-    extras: Sequence[Extra] = ()
-    breaks: Sequence[float] = ()
-
-    def __call__(self, cond: Conditioning, first: float, end: float, wanted: bool) -> Conditioning:
-        extra = dict(cond.extra)
-        for more in self.extras:
-            extra |= more(first, end, wanted)
-        return replace(cond, extra=extra)
-
-
-@dataclass(frozen=True)
-class Hung:
-    """The network to ask, what it is told besides words, embeddings for prompts, and news for the user."""
-
-    network: nn.Module
-    finish: Finish = field(default_factory=Told)
-    embeddings: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
 
 
 @contextmanager

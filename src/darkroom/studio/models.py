@@ -75,7 +75,11 @@ def _mebibytes(path: Path) -> float:
 
 @lru_cache(maxsize=2)
 def load_model(
-    name: str, precision: str = "float32", variant: str | None = None, allow_pickle: bool = False
+    name: str,
+    precision: str = "float32",
+    variant: str | None = None,
+    allow_pickle: bool = False,
+    others: tuple[Path, ...] = (),
 ) -> Loaded:
     """Load a model once; the next call for the same is free.
 
@@ -83,7 +87,7 @@ def load_model(
     """
     path = locate(name)
     try:
-        model = load(path, Options(getattr(torch, precision), variant, allow_pickle))
+        model = load(path, Options(getattr(torch, precision), variant, allow_pickle, others))
         return Loaded(model, digest(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise DarkroomError(f"{path} cannot be loaded: {error}") from error

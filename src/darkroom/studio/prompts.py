@@ -26,8 +26,10 @@ Encode = Callable[[str, bool], Conditioning]
 class Finish(Protocol):
     """What else a network is told than words, at each time."""
 
-    breaks: Sequence[float]
-    """The shares of the steps at which it changes."""
+    @property
+    def breaks(self) -> Sequence[float]:
+        """The shares of the steps at which it changes."""
+        ...
 
     def __call__(self, cond: Conditioning, first: float, end: float, wanted: bool) -> Conditioning:
         """The condition as it is between two shares; ``wanted`` is false for the negative prompt's."""

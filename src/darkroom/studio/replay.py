@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from darkroom.errors import DarkroomError
-from darkroom.studio.files import sha256
+from darkroom.studio.digests import digest
 from darkroom.studio.metadata import from_json
 from darkroom.studio.pictures import decode, encode, read, read_bytes
 from darkroom.studio.request import Picture, Progress, Record
@@ -85,7 +85,7 @@ def compare(path: Path, record: Record, again: Picture) -> Likeness:
 def _check_files(record: Record) -> None:
     """Raise DarkroomError unless all that the picture was made from beside the model is as it was."""
     for path in record.request.files():
-        if not path.is_file() or sha256(path) != record.hashes.get(str(path)):
+        if not path.exists() or digest(path) != record.hashes.get(str(path)):
             raise DarkroomError(
                 f"'{path}', which this picture was made from, is gone or changed; put it back first."
             )

@@ -52,7 +52,8 @@ class Request:
     last), ``emphasis`` one of ``EMPHASES``, ``attached`` what hangs on the model. ``noise`` is one of
     ``NOISES``. With a ``variation_strength`` in (0, 1] picture i is that of ``seed``, moved so far towards
     that of ``variation_seed + i``. ``variant`` says what a model's file does not: one of ``VARIANTS``;
-    with ``allow_pickle`` it may be a pickle, of which no code is run.
+    with ``allow_pickle`` it may be a pickle, of which no code is run. ``others`` are files of parts that the
+    model lacks, or that stand for its own.
 
     Raises InvalidRequest when a value cannot be had, whatever the model, and UnknownName.
     """
@@ -78,6 +79,7 @@ class Request:
     attached: Attachments = field(default_factory=Attachments)
     variant: str | None = None
     allow_pickle: bool = False
+    others: tuple[Path, ...] = ()
     noise: str = "philox"
     variation_seed: int | None = None
     variation_strength: float = 0.0
@@ -140,7 +142,8 @@ class Request:
         """Plain values by field name; ``from_json`` reads them back."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         paths = {name: values[name] and str(values[name]) for name in ("init_image", "mask")}
-        return values | paths | {"attached": self.attached.to_json()}
+        others = [str(path) for path in self.others]
+        return values | paths | {"attached": self.attached.to_json(), "others": others}
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Request":
@@ -152,11 +155,13 @@ class Request:
             raise InvalidRequest("a request needs the field 'prompt'; this one has none.")
         paths = {name: values.get(name) and Path(values[name]) for name in ("init_image", "mask")}
         attached = Attachments.from_json(values.get("attached", {}))
-        return Request(**{**values, **paths, "attached": attached})
+        others = tuple(map(Path, values.get("others", ())))
+        return Request(**{**values, **paths, "attached": attached, "others": others})
 
     def files(self) -> tuple[Path, ...]:
         """Every file that it reads beside the model's; for the same picture they must be as they were."""
-        return (*(path for path in (self.init_image, self.mask) if path), *self.attached.files())
+        pictures = (path for path in (self.init_image, self.mask) if path)
+        return (*pictures, *self.others, *self.attached.files())
 
 
 @dataclass(frozen=True, kw_only=True)

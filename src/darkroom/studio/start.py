@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from darkroom.diffusion.guidance import Guide
 from darkroom.diffusion.noise import Noise, varied
 from darkroom.diffusion.torch_noise import TorchCpu, TorchGpu, comfy
 from darkroom.families.family import Model
-from darkroom.studio.pictures import read_mask, read_to_fit
+from darkroom.studio.pictures import read_mask, read_to_fit, signal
 from darkroom.studio.request import Request
 
 NOISES: dict[str, Callable[[Sequence[int], Sequence[int]], Noise]] = {
@@ -81,11 +80,6 @@ def given_of(request: Request, model: Model) -> Given:
         return Given(latents, deviation)
     mask = torch.from_numpy(read_mask(request.mask, width, height))[None, None].float()
     return Given(latents, deviation, mask, model.encode_pictures(picture * (mask < 0.5)))
-
-
-def signal(pixels: Any) -> Tensor:
-    """Pixels, uint8 (H, W, 3), as networks see them: (1, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def start_of(request: Request, model: Model, given: Given, grid: Grid) -> Start:
