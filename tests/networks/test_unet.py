@@ -196,12 +196,21 @@ def test_weights_alone_tell_what_a_tiny_config_says(kind: str):
         ("attention_type", "gated"),
         ("encoder_hid_dim", 4096),
         ("cross_attention_dim", [24, 32]),
+        ("attention_head_dim", [4, 4, 4]),
+        ("transformer_layers_per_block", [0, 1]),
         ("a_new_option", 3),
     ],
 )
 def test_an_option_that_we_lack_is_named(option: str, value: Any):
     with pytest.raises(DarkroomError, match=option):
         UNetConfig.from_diffusers(KINDS["sd1"] | {option: value})
+
+
+def test_weights_that_are_no_unet_are_refused():
+    with pytest.raises(DarkroomError, match="every U-Net has"):
+        UNetConfig.from_shapes({"encoder.conv_in.weight": (128, 3, 3, 3)}, heads=8)
+    with pytest.raises(ValueError, match="number of heads or their width"):
+        UNetConfig.from_shapes({})
 
 
 def test_a_missing_condition_is_named():

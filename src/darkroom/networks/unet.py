@@ -137,7 +137,7 @@ class UNetEncoder(nn.Module):
 class UNet(UNetEncoder):
     """(noisy latents, time, conditioning) -> prediction of the latents' shape.
 
-    Any height and width will do; 8 and multiples of it lose nothing at the edges.
+    Any height and width will do, also such as do not halve evenly.
     """
 
     def __init__(self, config: UNetConfig) -> None:
