@@ -29,7 +29,7 @@ def test_a_bare_name_stands_for_a_file_or_a_models_folder_in_ones_own_folder(own
     assert locate("dream") == models / "sub" / "dream"
     assert locate("starter") == SHIPPED["starter"]
     assert set(home.named("models")) == {"one", "dream"}
-    assert [one.name for one in listed()] == ["dream", "one", "starter"]
+    assert {one.name for one in listed()} == {"dream", "one", "starter"}
 
 
 @pytest.mark.parametrize(

@@ -55,12 +55,10 @@ def test_prompts_joined_by_and_add_up_with_their_weights():
 
 def test_what_hangs_on_a_model_acts_between_its_shares_of_the_steps():
     class Late(Told):
-        breaks = (0.5,)
-
         def __call__(self, cond, first, end, wanted):
             return encode("bird", wanted) if first >= 0.5 and wanted else cond
 
-    assert asked(of("cat"), Late()) == [["cat", ""]] * 4 + [["bird", ""]] * 4
+    assert asked(of("cat"), Late(breaks=(0.5,))) == [["cat", ""]] * 4 + [["bird", ""]] * 4
 
 
 def test_loras_in_a_prompt_are_attached_by_their_name(tmp_path, monkeypatch):

@@ -22,8 +22,8 @@ def models(as_json: bool) -> None:
     """
     from darkroom.studio.models import listed
 
-    columns = ("name", "family", "MiB", "file")
-    rows = [(one.name, one.family, one.mebibytes, str(one.path)) for one in listed()]
+    columns = ("name", "family", "MiB", "hash", "file")
+    rows = [(one.name, one.family, one.mebibytes, one.digest[:10], str(one.path)) for one in listed()]
     if as_json:
         print_json(named(columns, rows))
         return

@@ -51,13 +51,17 @@ class Listed:
     name: str
     family: str
     mebibytes: float
+    digest: str
     path: Path
 
 
 def listed() -> list[Listed]:
     """The models that ship and the user's own; of a file that cannot be read the family says so."""
     found = {name: path for name, path in (home.named("models") | SHIPPED).items() if path.exists()}
-    return [Listed(name, family_or_trouble(path), _mebibytes(path), path) for name, path in found.items()]
+    return [
+        Listed(name, family_or_trouble(path), _mebibytes(path), digest(path), path)
+        for name, path in found.items()
+    ]
 
 
 def family_or_trouble(path: Path) -> str:
