@@ -106,17 +106,6 @@ def test_trailing_on_shifted_flows_is_that_of_the_pipelines_of_diffusers(flow, o
     same(GRIDS["trailing"](flow, steps).levels.sigma.numpy(), scheduler.sigmas.numpy(), rtol=1e-5)
 
 
-@STEPS
-@pytest.mark.parametrize("shift", [1.0, 3.0])
-def test_sd3_is_the_pipeline_of_diffusers_where_nobody_says_the_sigmas(shift, steps):
-    """Its scheduler shifts what was shifted before, the sigma of the last trained level."""
-    scheduler = other.diffusers("scheduling_flow_match_euler_discrete", "FlowMatchEulerDiscreteScheduler")(
-        shift=shift
-    )
-    scheduler.set_timesteps(steps)
-    same(GRIDS["sd3"](Flow(shift), steps).levels.sigma.numpy(), scheduler.sigmas.numpy(), rtol=1e-5)
-
-
 def test_beta_is_even_in_time_here_and_in_sigma_in_diffusers_and_a1111():
     """The paper bends the times (arXiv 2407.12173), and so does ComfyUI; in sigma the same
     quantiles leave hardly a step for detail."""

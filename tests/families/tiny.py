@@ -22,9 +22,7 @@ SD_SCHEDULER = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
-    "set_alpha_to_one": False,
     "steps_offset": 1,
-    "clip_sample": False,
 }
 SHAKE = 0.05
 """How far weights that start at zero, or norms that start at one, are moved, so that every one counts."""
@@ -41,10 +39,13 @@ def shaken(module: torch.nn.Module, seed: int = 0) -> Any:
 
 def clip_tokenizer(pad: str = "<|endoftext|>") -> Any:
     """CLIP's own tokenizer, from the vocabulary that ships with Darkroom."""
-    from darkroom.text.vocabulary import clip_merges, clip_vocabulary
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer(vocab=clip_vocabulary(), merges=clip_merges(), pad_token=pad, model_max_length=77)
+    from darkroom.text.vocabulary import shipped
+
+    model = json.loads(shipped().tokenizer.to_str())["model"]
+    merges = [tuple(pair) for pair in model["merges"]]
+    return CLIPTokenizer(vocab=model["vocab"], merges=merges, pad_token=pad, model_max_length=77)
 
 
 def clip(width: int, heads: int, layers: int, act: str, projection: int | None = None, seed: int = 1) -> Any:
@@ -124,7 +125,7 @@ def sd1(**unet_options: Any) -> Any:
         text_encoder=clip(32, 4, 3, "quick_gelu"),
         tokenizer=clip_tokenizer(),
         unet=unet(**options),
-        scheduler=PNDMScheduler(**SD_SCHEDULER, skip_prk_steps=True),
+        scheduler=PNDMScheduler(**SD_SCHEDULER, set_alpha_to_one=False, skip_prk_steps=True),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -143,7 +144,9 @@ def sd2(prediction: str = "v_prediction") -> Any:
         text_encoder=clip(64, 1, 3, "gelu"),
         tokenizer=clip_tokenizer("!"),
         unet=unet(cross_attention_dim=64, use_linear_projection=True, **options),
-        scheduler=DDIMScheduler(**SD_SCHEDULER, prediction_type=prediction),
+        scheduler=DDIMScheduler(
+            **SD_SCHEDULER, set_alpha_to_one=False, clip_sample=False, prediction_type=prediction
+        ),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -155,7 +158,6 @@ def sdxl() -> Any:
     """A Stable Diffusion XL pipeline: two text encoders, whose widths add up to the U-Net's context."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
-    kept = {k: v for k, v in SD_SCHEDULER.items() if k not in ("set_alpha_to_one", "clip_sample")}
     return quietly(
         StableDiffusionXLPipeline,
         vae=vae(scaling_factor=0.13025, force_upcast=False),
@@ -164,8 +166,104 @@ def sdxl() -> Any:
         tokenizer=clip_tokenizer(),
         tokenizer_2=clip_tokenizer("!"),
         unet=unet(cross_attention_dim=128, projection_class_embeddings_input_dim=64 + 6 * 256, **SDXL_BLOCKS),
-        scheduler=EulerDiscreteScheduler(**kept, timestep_spacing="leading"),
+        scheduler=EulerDiscreteScheduler(**SD_SCHEDULER, timestep_spacing="leading"),
         add_watermarker=False,
+    )
+
+
+def t5(width: int) -> Any:
+    """A T5 encoder."""
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(
+        vocab_size=400,
+        d_model=width,
+        d_kv=8,
+        d_ff=2 * width,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
+    )
+    torch.manual_seed(5)
+    return shaken(T5EncoderModel(config), 5)
+
+
+def t5_tokenizer() -> Any:
+    """A tokenizer of T5's kind, over letters: its own vocabulary is not ours to ship."""
+    from transformers import T5TokenizerFast
+
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,'-"
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
+    pieces += [(letter, -3.0 - i / 100) for i, letter in enumerate(letters)]
+    return T5TokenizerFast(vocab=pieces, extra_ids=0)
+
+
+@cache
+def sd3() -> Any:
+    """A Stable Diffusion 3 pipeline with all three text encoders."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+    from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
+
+    torch.manual_seed(6)
+    transformer = SD3Transformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=16,
+        num_layers=2,
+        attention_head_dim=64,
+        num_attention_heads=2,
+        joint_attention_dim=160,
+        caption_projection_dim=128,
+        pooled_projection_dim=128,
+        out_channels=16,
+        pos_embed_max_size=24,
+    )
+    return quietly(
+        StableDiffusion3Pipeline,
+        transformer=shaken(transformer, 6),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae(16, scaling_factor=1.5305, shift_factor=0.0609, **NO_QUANT),
+        text_encoder=clip(64, 1, 3, "quick_gelu", projection=64),
+        text_encoder_2=clip(64, 1, 3, "gelu", projection=64, seed=4),
+        text_encoder_3=t5(160),
+        tokenizer=clip_tokenizer(),
+        tokenizer_2=clip_tokenizer("!"),
+        tokenizer_3=t5_tokenizer(),
+    )
+
+
+NO_QUANT = {"use_quant_conv": False, "use_post_quant_conv": False, "force_upcast": False}
+
+
+@cache
+def flux(guided: bool = True, channels: int = 16) -> Any:
+    """A FLUX.1 pipeline: dev with guidance, schnell without."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
+    from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+
+    torch.manual_seed(7)
+    transformer = FluxTransformer2DModel(
+        in_channels=4 * channels,
+        out_channels=64,
+        num_layers=1,
+        num_single_layers=2,
+        attention_head_dim=32,
+        num_attention_heads=2,
+        joint_attention_dim=64,
+        pooled_projection_dim=32,
+        guidance_embeds=guided,
+        axes_dims_rope=(8, 12, 12),
+    )
+    dynamic = {"use_dynamic_shifting": True, "shift": 3.0} if guided else {"shift": 1.0}
+    return quietly(
+        FluxPipeline,
+        transformer=shaken(transformer, 7),
+        scheduler=FlowMatchEulerDiscreteScheduler(**dynamic),
+        vae=vae(16, scaling_factor=0.3611, shift_factor=0.1159, **NO_QUANT),
+        text_encoder=clip(32, 4, 2, "quick_gelu"),
+        text_encoder_2=t5(64),
+        tokenizer=clip_tokenizer(),
+        tokenizer_2=t5_tokenizer(),
     )
 
 

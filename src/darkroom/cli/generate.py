@@ -50,7 +50,9 @@ if TYPE_CHECKING:
 @click.option("--mask", type=click.Path(path_type=Path), help="Paint only where this picture is white.")
 @click.option("--guidance", type=float, help="The scale that distilled models such as FLUX.1 dev are told.")
 @click.option("--clip-skip", type=int, help="Read CLIP this many layers from its end; 1 is the last.")
-@click.option("--emphasis", metavar="a1111|comfy|none", default="a1111", help="How (weights:1.2) count.")
+@click.option(
+    "--emphasis", metavar="NAME", default="a1111", help="How (weights:1.2) count: a1111, comfy, plain, none."
+)
 @click.option("--variant", metavar="NAME", help="What the file does not say: eps, v, lcm, turbo, lightning.")
 @click.option(
     "--with", "others", metavar="FILE", multiple=True, help="A part the model lacks: an encoder, a VAE."

@@ -16,7 +16,7 @@ from darkroom.diffusion.process import Process
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, laid
 from darkroom.families.source import Source
-from darkroom.families.words import clip_encoder, t5_encoder
+from darkroom.families.words import clip_encoder, t5_encoder, texts_of
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.flux import Flux, FluxConfig
 from darkroom.networks.flux_patches import fill_channels
@@ -37,11 +37,10 @@ LENGTHS = {True: 512, False: 256}
 
 @dataclass(frozen=True)
 class FluxText:
-    """CLIP's vector and T5's tokens; ``length`` of those."""
+    """CLIP's vector and T5's tokens; a network that was distilled with guidance is told its scale."""
 
     clip: ClipEncoder
     t5: T5Encoder
-    length: int
     guided: bool
 
     @property
@@ -49,10 +48,12 @@ class FluxText:
         return {"text_encoder": self.clip.model, "text_encoder_2": self.t5.model}
 
     def encode(self, prompts: Sequence[str], reading: Reading) -> Conditioning:
-        pooled = self.clip.encode(prompts, None, reading.emphasis, reading.embeddings_of("text_encoder"))
+        texts, how = texts_of(prompts, reading)
+        pooled = self.clip.encode(texts, None, reading.embeddings_of("text_encoder"), how).pooled
+        read = self.t5.encode(texts, emphasis=how)
         scale = GUIDANCE if reading.guidance is None else reading.guidance
         told = {"guidance": torch.full((len(prompts),), scale)} if self.guided else {}
-        return Conditioning(tokens=self.t5.encode(prompts, self.length), pooled=pooled.pooled, extra=told)
+        return Conditioning(tokens=read.tokens, mask=read.mask, pooled=pooled, extra=told)
 
 
 def load(source: Source, options: Options) -> LatentModel:
@@ -62,8 +63,8 @@ def load(source: Source, options: Options) -> LatentModel:
     config = FluxConfig.from_diffusers(told) if told else FluxConfig.from_shapes(shapes)
     with hollow():
         network = Flux(config)
-    clip = clip_encoder(source, "text_encoder", options)
-    t5 = t5_encoder(source, "text_encoder_2", options)
+    clip = clip_encoder(source, "text_encoder", options, pooled="plain")
+    t5 = t5_encoder(source, "text_encoder_2", options, LENGTHS[config.guidance])
     vae = autoencoder(source, options, SCALE, SHIFT)
     fills = config.in_channels > config.out_channels
     return LatentModel(
@@ -71,11 +72,13 @@ def load(source: Source, options: Options) -> LatentModel:
         part="transformer",
         network=laid(network, source, "transformer", options),
         autoencoder=vae,
-        text=FluxText(clip, t5, LENGTHS[config.guidance], config.guidance),
+        text=FluxText(clip, t5, config.guidance),
         process_at=process_of(source.configs.get("scheduler"), config.guidance, 2 * vae.downscale),
         defaults=dict(FILL if fills else DEV if config.guidance else SCHNELL),
         multiple=2 * vae.downscale,
-        accepts=frozenset(("loras", "controls", *(("guidance",) if config.guidance else ()))),
+        accepts=frozenset(
+            ("emphasis", "loras", "controls", "embeddings", *(("guidance",) if config.guidance else ()))
+        ),
         mask_as=(lambda mask, masked: fill_channels(masked, mask)) if fills else None,
     )
 

@@ -15,7 +15,7 @@ from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, laid, mask_and_masked
 from darkroom.families.schedules import vp_process
 from darkroom.families.source import Source
-from darkroom.families.words import clip_encoder
+from darkroom.families.words import clip_encoder, read_by
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.unet import UNet
 from darkroom.networks.unet_config import UNetConfig
@@ -49,10 +49,9 @@ class SdText:
         return {"text_encoder": self.clip.model}
 
     def encode(self, prompts: Sequence[str], reading: Reading) -> Conditioning:
-        read = self.clip.encode(
-            prompts, reading.clip_skip, reading.emphasis, reading.embeddings_of("text_encoder")
-        )
-        return Conditioning(tokens=read.tokens, extra=guidance(reading, len(prompts)) if self.guided else {})
+        read = read_by(self.clip, "text_encoder", prompts, reading)
+        told = guidance(reading, len(prompts)) if self.guided else {}
+        return Conditioning(tokens=read.tokens, mask=read.mask, extra=told)
 
 
 def guidance(reading: Reading, rows: int) -> dict[str, Tensor]:
@@ -65,7 +64,9 @@ def load(source: Source, options: Options) -> LatentModel:
     """Build the model of a folder or a single file. Raises DarkroomError for what does not fit."""
     unet = network(source, options)
     second, config = unet.config.linear_projection, unet.config
-    clip = clip_encoder(source, "text_encoder", options, pad=0 if second else None)
+    # SD 2 reads the last layer but one, and its folders and our view of its files end there
+    how: dict[str, Any] = {"layer": 2, "cut": 1, "pad": 0} if second else {}
+    clip = clip_encoder(source, "text_encoder", options, **how)
     process = vp_process(source.configs.get("scheduler", {}), PREDICTIONS.get(options.variant or ""))
     side = 8 * source.configs.get("unet", {}).get("sample_size", 64)
     return LatentModel(

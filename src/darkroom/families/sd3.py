@@ -3,12 +3,12 @@
 Esser et al. 2024 (arXiv 2403.03206). T5 may be left out: then its place is empty.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch import nn
 
 from darkroom.diffusion.levels import Flow
 from darkroom.diffusion.prediction import predict_velocity
@@ -16,10 +16,11 @@ from darkroom.diffusion.process import Process
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, laid
 from darkroom.families.source import Source
-from darkroom.families.words import clip_encoder, t5_encoder
+from darkroom.families.words import clip_encoder, read_by, t5_encoder, texts_of
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.mmdit import MMDiT, MMDiTConfig
 from darkroom.text.clip import ClipEncoder
+from darkroom.text.encoded import Encoded
 from darkroom.text.t5 import T5Encoder
 from darkroom.weights.loading import hollow
 
@@ -33,6 +34,11 @@ DEFAULTS = {
     "sampler": "euler",
     "scheduler": "sd3",
 }
+HOW: Mapping[str, Any] = {
+    "text_encoder": {"layer": 2, "final_norm": False, "pooled": "projected"},
+    "text_encoder_2": {"layer": 2, "final_norm": False, "pooled": "projected", "pad": 0},
+}
+"""How its CLIP encoders are read: the last layer but one, as it is."""
 T5_LENGTH, EMPTY_LENGTH = 256, 77
 """Tokens of T5, and how many zeros stand for them where there is none, as published."""
 
@@ -51,25 +57,16 @@ class Sd3Text:
         return {name: clip.model for name, clip in self.clips.items()} | t5
 
     def encode(self, prompts: Sequence[str], reading: Reading) -> Conditioning:
-        read = [
-            clip.encode(prompts, reading.clip_skip, reading.emphasis, reading.embeddings_of(name))
-            for name, clip in self.clips.items()
-        ]
-        words = torch.cat([one.tokens for one in read], dim=-1)
-        tokens = torch.cat([pad(words, (0, self.width - words.shape[-1])), self.sentence(prompts)], dim=1)
-        return Conditioning(tokens=tokens, pooled=torch.cat([pooled_of(one.pooled) for one in read], dim=-1))
+        first, second = (read_by(clip, name, prompts, reading) for name, clip in self.clips.items())
+        read = first.beside(second).widened(self.width).then(self.sentence(prompts, reading))
+        return Conditioning(tokens=read.tokens, mask=read.mask, pooled=read.pooled)
 
-    def sentence(self, prompts: Sequence[str]) -> Tensor:
-        """T5's tokens (B, L, width)."""
+    def sentence(self, prompts: Sequence[str], reading: Reading) -> Encoded:
+        """What T5 reads, (B, L, width)."""
         if self.t5 is None:
-            return torch.zeros(len(prompts), EMPTY_LENGTH, self.width)
-        return self.t5.encode(prompts, T5_LENGTH)
-
-
-def pooled_of(pooled: Tensor | None) -> Tensor:
-    """The vector of an encoder that was built to pool."""
-    assert pooled is not None
-    return pooled
+            return Encoded(torch.zeros(len(prompts), EMPTY_LENGTH, self.width))
+        texts, how = texts_of(prompts, reading)
+        return self.t5.encode(texts, emphasis=how)
 
 
 def load(source: Source, options: Options) -> LatentModel:
@@ -79,9 +76,9 @@ def load(source: Source, options: Options) -> LatentModel:
     config = MMDiTConfig.from_diffusers(told) if told else MMDiTConfig.from_shapes(shapes)
     with hollow():
         network = MMDiT(config)
-    pads = {"text_encoder": None, "text_encoder_2": 0}
-    clips = {name: clip_encoder(source, name, options, pad=pad, deep=True) for name, pad in pads.items()}
-    t5 = t5_encoder(source, "text_encoder_3", options) if "text_encoder_3" in source.parts else None
+    clips = {name: clip_encoder(source, name, options, **how) for name, how in HOW.items()}
+    there = "text_encoder_3" in source.parts
+    t5 = t5_encoder(source, "text_encoder_3", options, T5_LENGTH) if there else None
     process = Process(Flow(source.configs.get("scheduler", {}).get("shift", 3.0)), predict_velocity)
     vae = autoencoder(source, options, SCALE, SHIFT)
     return LatentModel(

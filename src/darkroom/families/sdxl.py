@@ -3,8 +3,9 @@
 Podell et al. 2023 (arXiv 2307.01952).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,18 @@ from darkroom.families.latent import LatentModel, autoencoder, mask_and_masked
 from darkroom.families.schedules import vp_process
 from darkroom.families.sd import ACCEPTS, FEW, PREDICTIONS, guidance, network, variant_of
 from darkroom.families.source import Source
-from darkroom.families.words import clip_encoder
+from darkroom.families.words import clip_encoder, read_by
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.unet import size_vector
 from darkroom.text.clip import ClipEncoder
 
 SCALE = 0.13025
 PLAIN = {"steps": 30, "cfg_scale": 5.0, "sampler": "dpmpp_2m", "scheduler": "karras"}
+HOW: Mapping[str, Any] = {
+    "text_encoder": {"layer": 2, "final_norm": False},
+    "text_encoder_2": {"layer": 2, "final_norm": False, "pooled": "projected", "pad": 0},
+}
+"""How its encoders are read: the last layer but one, as it is."""
 AESTHETIC, UNAESTHETIC = 6.0, 2.5
 """What the refiner is told of wanted and of unwanted pictures, as published."""
 
@@ -41,18 +47,15 @@ class SdxlText:
         return {name: clip.model for name, clip in self.clips.items()}
 
     def encode(self, prompts: Sequence[str], reading: Reading) -> Conditioning:
-        read = [
-            clip.encode(prompts, reading.clip_skip, reading.emphasis, reading.embeddings_of(name))
-            for name, clip in self.clips.items()
-        ]
-        tokens, pooled = torch.cat([one.tokens for one in read], dim=-1), read[-1].pooled
+        read = [read_by(clip, name, prompts, reading) for name, clip in self.clips.items()]
+        both = read[0].beside(read[1]) if len(read) == 2 else read[0]
+        tokens, pooled = both.tokens, both.pooled
         assert pooled is not None
         if self.zeroes and not reading.wanted and not any(prompts):
             tokens, pooled = torch.zeros_like(tokens), torch.zeros_like(pooled)
         vector = size_vector(pooled, sizes(reading, len(prompts), refiner=len(self.clips) == 1))
-        return Conditioning(
-            tokens=tokens, pooled=vector, extra=guidance(reading, len(prompts)) if self.guided else {}
-        )
+        told = guidance(reading, len(prompts)) if self.guided else {}
+        return Conditioning(tokens=tokens, mask=both.mask, pooled=vector, extra=told)
 
 
 def sizes(reading: Reading, rows: int, refiner: bool) -> Tensor:
@@ -66,7 +69,7 @@ def load(source: Source, options: Options) -> LatentModel:
     """Build the model of a folder or a single file. Raises DarkroomError for what does not fit."""
     unet = network(source, options)
     config, names = unet.config, [n for n in ("text_encoder", "text_encoder_2") if n in source.parts]
-    clips = {name: clip_encoder(source, name, options, pad=PADS[name], deep=True) for name in names}
+    clips = {name: clip_encoder(source, name, options, **HOW[name]) for name in names}
     process = vp_process(source.configs.get("scheduler", {}), PREDICTIONS.get(options.variant or ""))
     side = 8 * source.configs.get("unet", {}).get("sample_size", 128)
     zeroes = source.configs.get("index", {}).get("force_zeros_for_empty_prompt", len(names) == 2)
@@ -82,7 +85,3 @@ def load(source: Source, options: Options) -> LatentModel:
         accepts=ACCEPTS | (frozenset(("guidance",)) if config.guidance_width else frozenset()),
         mask_as=mask_and_masked if config.in_channels == 9 else None,
     )
-
-
-PADS = {"text_encoder": None, "text_encoder_2": 0}
-"""What fills a prompt up: the end of text, or OpenCLIP's zero."""

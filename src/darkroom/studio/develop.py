@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import darkroom.families.grids  # noqa: F401  they join the registry
 from darkroom import __version__
 from darkroom.diffusion.grids import GRIDS, Grid, find
 from darkroom.diffusion.guidance import Guide, Guiding

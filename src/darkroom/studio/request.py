@@ -25,8 +25,9 @@ MAX_GUIDANCE = 100.0
 MAX_CLIP_SKIP = 12
 VARIANTS = ("eps", "v", "lcm", "turbo", "lightning")
 """What files of Stable Diffusion may not say: what the network predicts, or how it was distilled."""
-EMPHASES = ("a1111", "comfy", "none")
-"""How weights in a prompt act: as in A1111, as in ComfyUI, or not at all."""
+EMPHASES = ("a1111", "comfy", "plain", "none")
+"""How weights in a prompt act: as in A1111, with or without its normalisation (plain), as in ComfyUI, or
+not at all: then brackets are brackets."""
 MAX_PROMPT = 8000
 """Characters, about 1,500 words: more than any text encoder here reads."""
 NOISES = ("philox", "torch", "torch-gpu", "comfy")

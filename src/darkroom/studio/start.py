@@ -11,6 +11,7 @@ from darkroom.diffusion.brownian import Brownian
 from darkroom.diffusion.editing import inpaint
 from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.guidance import Guide
+from darkroom.diffusion.levels import Level, left
 from darkroom.diffusion.noise import Noise, varied
 from darkroom.diffusion.torch_noise import TorchCpu, TorchGpu, comfy
 from darkroom.families.family import Model
@@ -101,10 +102,18 @@ def start_of(request: Request, model: Model, given: Given, grid: Grid) -> Start:
     eps = start_noise(request, draws, shape)
     masked = None if given.masked is None else code(*given.masked)
     process = model.process_at(request.width or 0, request.height or 0)
-    x = process.corrupt(torch.zeros_like(eps) if known is None else known, eps, grid.start)
+    x = noise_alone(eps, grid.start) if known is None else process.corrupt(known, eps, grid.start)
     if model.sees_mask:
         return Start(x, draws.rest(), lambda guide: guide, beside(model, given.mask, masked, shape))
     return Start(x, draws.rest(), keeping(known, eps, given.mask), None)
+
+
+def noise_alone(eps: Tensor, level: Level) -> Tensor:
+    """What stands for a signal of which nothing is known: noise as strong as signal and noise together.
+
+    diffusers and ComfyUI start there too; where alpha is 0, nothing else could be.
+    """
+    return left(torch.hypot(level.alpha, level.sigma), eps) * eps
 
 
 def start_noise(request: Request, draws: Draws, shape: Sequence[int]) -> Tensor:

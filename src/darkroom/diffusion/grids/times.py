@@ -48,17 +48,6 @@ def uniform(schedule: Schedule, steps: int) -> Grid:
 
 
 @grid(
-    "sd3", label="SD3", when="To match diffusers and ComfyUI's normal on SD 3, whose last level is noisier."
-)
-def sd3(schedule: Schedule, steps: int) -> Grid:
-    """Uniform from pure noise to the sigma of the last trained level, taken for a time: a shift acts twice."""
-    last = schedule.at(torch.tensor(LAST_T, dtype=torch.float64))
-    end = float(last.sigma / (last.alpha + last.sigma))
-    times = torch.linspace(1, end, steps, dtype=torch.float64)
-    return at_times(schedule, torch.cat([times, times.new_zeros(1)]))
-
-
-@grid(
     "leading",
     label="DDIM",
     aliases=("ddim_uniform",),
