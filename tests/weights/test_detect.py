@@ -1,4 +1,4 @@
-"""Detection by header alone: published models built without weights, in each layout, and adapters in each style."""
+"""Detection by header alone: published models in each layout, built without weights, and adapters."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from darkroom.weights.detect import Detected, detect
+from darkroom.weights.configs import config_of, published
+from darkroom.weights.detect import detect
 from darkroom.weights.header import Header, TensorInfo
 from darkroom.weights.layouts import autoencoder, clip, controlnet, flux, mmdit, unet
 
@@ -73,7 +74,12 @@ REFINER: dict[str, Any] = {
 }
 UNETS = {"sd1": SD1, "sd2": SD2, "sdxl": SDXL, "sdxl-refiner": REFINER}
 MMDITS: dict[str, dict[str, Any]] = {
-    "sd3": {"num_layers": 24, "num_attention_heads": 24, "caption_projection_dim": 1536},
+    "sd3": {
+        "num_layers": 24,
+        "num_attention_heads": 24,
+        "caption_projection_dim": 1536,
+        "pos_embed_max_size": 192,
+    },
     "sd3.5-medium": {
         "num_layers": 24,
         "num_attention_heads": 24,
@@ -227,6 +233,45 @@ def test_single_files(family: str):
         assert any("does not tell" in note for note in found.notes)
 
 
+def native(family: str) -> dict[str, Shapes]:
+    """The shapes of every part of a published model, under our names."""
+    parts = {"vae": vae_shapes(16 if family.startswith(("sd3", "flux")) else 4)}
+    if family == "flux":
+        return {
+            **parts,
+            "transformer": flux_shapes(),
+            "text_encoder": clip_shapes(768, 12),
+            "text_encoder_2": t5_shapes(),
+        }
+    if family in MMDITS:
+        encoders = {"text_encoder": clip_shapes(768, 12, True), "text_encoder_2": clip_shapes(1280, 32, True)}
+        return {**parts, "transformer": mmdit_shapes(family), **encoders, "text_encoder_3": t5_shapes()}
+    parts["unet"] = unet_shapes(family)
+    if family == "sd2":
+        return {**parts, "text_encoder": clip_shapes(1024, 23)}
+    if family in ("sd1", "sdxl"):
+        parts["text_encoder"] = clip_shapes(768, 12)
+    return parts if family == "sd1" else {**parts, "text_encoder_2": clip_shapes(1280, 32, True)}
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_settings_read_off_the_published_shapes_are_the_published_ones(family: str):
+    """So the shapes of a file that differ change just the settings that they should."""
+    shapes = native(family)
+    for part in shapes:
+        base, fitted = dict(published(family)[part]), config_of(family, part, shapes)
+        if family == "sdxl-refiner" and part == "unet":
+            base["transformer_layers_per_block"] = [
+                1,
+                4,
+                4,
+                4,
+            ]  # the same as 4: only two levels have attention
+        if part.startswith("text_encoder") and "num_layers" in base:
+            base["num_layers"] = 2  # of the T5 above
+        assert fitted == base, part
+
+
 def networks() -> Iterable[tuple[str, Shapes]]:
     yield from ((family, unet_shapes(family)) for family in UNETS)
     yield from ((family, mmdit_shapes(family)) for family in MMDITS)
@@ -340,87 +385,3 @@ def test_unknown_files_say_what_they_are_closest_to():
 def test_strange_tensors_of_a_known_model_are_listed():
     found = detect(header({**whole("sd1"), "mystery": (1,), f"{NET}input_blocks.1.1.extra.weight": (2,)}))
     assert (found.family, set(found.left)) == ("sd1", {"mystery", f"{NET}input_blocks.1.1.extra.weight"})
-
-
-def lora(
-    pairs: dict[str, int], down: str = ".lora_down.weight", up: str = ".lora_up.weight", rank: int = 8
-) -> Shapes:
-    """A LoRA for layers with these input widths."""
-    return {
-        name + end: shape
-        for name, width in pairs.items()
-        for end, shape in ((down, (rank, width)), (up, (64, rank)))
-    }
-
-
-BLOCK = "down_blocks_1_attentions_0_transformer_blocks_0"
-DOTS = "down_blocks.1.attentions.0.transformer_blocks.0"
-LORAS: dict[str, tuple[Shapes, tuple[str, ...], str, str]] = {
-    "kohya SD1": (lora({f"lora_unet_{BLOCK}_attn2_to_k": 768, "lora_te_text_model_encoder_layers_0_mlp_fc1": 768}), ("sd1",), "LoRA", "kohya"),
-    "kohya SD2": (lora({f"lora_unet_{BLOCK}_attn2_to_k": 1024}), ("sd2",), "LoRA", "kohya"),
-    "kohya SDXL": (lora({"lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k": 2048}), ("sdxl",), "LoRA", "kohya"),
-    "kohya SDXL without cross-attention": (
-        lora({"lora_unet_input_blocks_7_1_transformer_blocks_9_attn1_to_k": 1280}), ("sdxl",), "LoRA", "kohya"),
-    "diffusers SD1": (lora({f"unet.{DOTS}.attn2.to_v": 768}, ".lora_A.weight", ".lora_B.weight"), ("sd1",), "LoRA", "diffusers"),
-    "diffusers, old": (lora({f"unet.{DOTS}.attn2.processor.to_k": 768}, "_lora.down.weight", "_lora.up.weight"), ("sd1",), "LoRA", "diffusers"),
-    "PEFT": (lora({f"base_model.model.{DOTS}.attn2.to_k": 2048}, ".lora_A.weight", ".lora_B.weight"), ("sdxl",), "LoRA", "PEFT"),
-    "no cross-attention": (lora({"lora_unet_down_blocks_0_attentions_0_proj_in": 320}), ("sd1", "sd2"), "LoRA", "kohya"),
-    "FLUX kohya": (lora({"lora_unet_double_blocks_0_img_attn_qkv": 3072}), ("flux",), "LoRA", "kohya"),
-    "FLUX diffusers": (lora({"transformer.transformer_blocks.3.attn.to_q": 3072}, ".lora_A.weight", ".lora_B.weight"), ("flux",), "LoRA", "diffusers"),
-    "FLUX XLabs": (lora({"double_blocks.0.processor.qkv_lora1": 3072}, ".down.weight", ".up.weight"), ("flux",), "LoRA", "XLabs"),
-    "SD3": (lora({"transformer.transformer_blocks.3.attn.to_q": 1536}, ".lora_A.weight", ".lora_B.weight"), ("sd3", "sd3.5-medium"), "LoRA", "diffusers"),
-    "SD3.5 large": (lora({"lora_unet_joint_blocks_30_x_block_attn_qkv": 2432}), ("sd3.5-large",), "LoRA", "kohya"),
-    "LoHa": (lora({f"lora_unet_{BLOCK}_attn2_to_k": 768}, ".hada_w1_b", ".hada_w1_a"), ("sd1",), "LoHa", "kohya"),
-    "LyCORIS": (lora({f"lycoris_{BLOCK}_attn2_to_k": 2048}, ".hada_w1_b", ".hada_w1_a"), ("sdxl",), "LoHa", "LyCORIS"),
-    "text encoder alone": (lora({"lora_te2_text_model_encoder_layers_0_self_attn_q_proj": 1280}), ("sdxl", "sd3"), "LoRA", "kohya"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", LORAS)
-def test_loras(name: str):
-    shapes, fits, method, style = LORAS[name]
-    found = detect(header(shapes))
-    assert found.kind == "adapter" and found.adapter
-    assert (found.fits, found.adapter.method, found.adapter.style) == (fits, method, style)
-    assert found.adapter.ranks == (8,)
-
-
-def test_a_lora_counts_its_layers_by_part():
-    pairs = {f"lora_unet_{BLOCK}_attn2_to_{to}": 2048 for to in "kv"} | {
-        "lora_te1_text_model_encoder_layers_0_mlp_fc1": 768
-    }
-    found = detect(header({**lora(pairs), f"lora_unet_{BLOCK}_attn2_to_k.dora_scale": (1, 2048)}))
-    assert found.adapter
-    assert found.adapter.targets == {"text_encoder": 1, "unet": 2}
-    assert found.adapter.method == "LoRA with DoRA"
-    fluxed = detect(header(lora({"diffusion_model.double_blocks.0.img_attn.qkv": 3072})))
-    assert fluxed.adapter and fluxed.adapter.targets == {"transformer": 1}
-
-
-def test_metadata_that_contradict_the_layers_are_told():
-    shapes = lora({f"lora_unet_{BLOCK}_attn2_to_k": 768})
-    assert detect(header(shapes, ss_base_model_version="sd_v1")).notes == ()
-    assert "sdxl" in detect(header(shapes, ss_base_model_version="sdxl_base_v1-0")).notes[0]
-    mute = {"lora_unet_down_blocks_0_attentions_0_proj_in.lokr_w1": (4, 4)}
-    assert detect(header(mute, **{"modelspec.architecture": "stable-diffusion-v1/lora"})).fits == ("sd1",)
-
-
-@pytest.mark.parametrize(
-    ("shapes", "fits", "style"),
-    [
-        ({"emb_params": (8, 768)}, ("sd1",), "A1111"),
-        ({"<cat>": (1024,)}, ("sd2",), "diffusers"),
-        ({"clip_l": (4, 768), "clip_g": (4, 1280)}, ("sdxl",), "SDXL"),
-    ],
-)
-def test_textual_inversion(shapes: Shapes, fits: tuple[str, ...], style: str):
-    found = detect(header(shapes))
-    assert found.adapter
-    assert (found.adapter.method, found.fits, found.adapter.style) == ("textual inversion", fits, style)
-
-
-def test_ip_adapters():
-    keys = {f"ip_adapter.{n}.to_{to}_ip.weight": (320, 768) for n in (1, 3) for to in "kv"}
-    found: Detected = detect(header({**keys, "image_proj.proj.weight": (3072, 1024)}))
-    assert found.adapter
-    assert (found.adapter.method, found.fits, found.adapter.targets) == ("IP-Adapter", ("sd1",), {"unet": 2})

@@ -141,6 +141,7 @@ PREFIXES = {
     "text_encoder_2.": "text_encoder_2",
     "text_encoder_3.": "text_encoder_3",
     "controlnet.": "controlnet",
+    "image_encoder.": "image_encoder",
     "": "",
 }
 """What stands before the names of a part, and the part's name where that says it."""
@@ -161,7 +162,7 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Part:
-    """A network within a file: what a folder of diffusers calls it, its kind, what stands before its names."""
+    """A network within a file: what diffusers calls it, its kind, and what stands before its names."""
 
     name: str
     kind: Kind
