@@ -6,7 +6,7 @@ from darkroom.weights.adapter_formats.reading import AdapterFile
 from darkroom.weights.header import shown
 
 BY_NAME = (
-    (r"single_(transformer_)?blocks", "FLUX.1"),
+    (r"(single|double)_blocks|single_transformer_blocks", "FLUX.1"),
     (r"joint_blocks|(?<!single_)transformer_blocks_\d+_attn_add_[kqv]_proj", "Stable Diffusion 3"),
 )
 BY_WIDTH = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL"}
