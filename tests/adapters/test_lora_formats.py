@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from darkroom.adapters.lora import attach
 from darkroom.errors import DarkroomError
 from darkroom.weights.adapter_formats import read_adapter
-from darkroom.weights.adapter_formats.kinds import made_for
 from darkroom.weights.store import MemoryStore, open_store
 
 pytest.importorskip("diffusers")
@@ -310,25 +309,3 @@ def test_what_diffusers_saves_with_alpha_in_the_metadata(tmp_path):
 def test_a_file_that_is_no_adapter_says_what_it_holds():
     with pytest.raises(DarkroomError, match=r"is not a LoRA or one of its kin: it holds 'down\.weight'"):
         read_adapter(MemoryStore({"down.weight": torch.ones(1)}))
-
-
-@pytest.mark.parametrize(
-    ("keys", "kind"),
-    [
-        ({"lora_unet_single_blocks_0_linear1.lora_down.weight": (2, 3072)}, "FLUX.1"),
-        ({"transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight": (2, 3072)}, "FLUX.1"),
-        ({"transformer.transformer_blocks.0.attn.add_q_proj.lora_A.weight": (2, 1536)}, "Stable Diffusion 3"),
-        ({"lora_unet_mid_block_attentions_0_attn2_to_k.lora_down.weight": (2, 768)}, "Stable Diffusion 1"),
-        ({"unet.mid_block.attentions.0.attn2.to_v.lora_A.weight": (2, 1024)}, "Stable Diffusion 2"),
-        ({"lora_unet_input_blocks_4_1_attn2_to_k.lora_down.weight": (2, 2048)}, "Stable Diffusion XL"),
-        ({"lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha": ()}, "Stable Diffusion XL"),
-        (
-            {"blocks.0.cross_attn.q.lora_A.weight": (2, 8)},
-            "a model with a layer named 'blocks.0.cross_attn.q'",
-        ),
-    ],
-)
-def test_what_an_adapter_seems_to_be_made_for(keys: dict[str, tuple[int, ...]], kind: str):
-    assert (
-        made_for(read_adapter(MemoryStore({key: torch.ones(shape) for key, shape in keys.items()}))) == kind
-    )
