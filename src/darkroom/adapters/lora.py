@@ -21,7 +21,8 @@ from darkroom.adapters.live import Beside, is_linear, is_quantised, shape_of
 from darkroom.adapters.patches import Decomposed, Difference, Patch, fits, patches
 from darkroom.errors import DarkroomError
 from darkroom.weights.adapter_formats import AdapterFile, Target, Targets
-from darkroom.weights.adapter_formats.kinds import made_for
+from darkroom.weights.adapter_signs import adapter_of
+from darkroom.weights.header import shown
 from darkroom.weights.keymap import KeyMap
 
 
@@ -162,6 +163,14 @@ class Plan:
         if any(map(is_quantised, layers)) and (not self.live or not additive(patch)):
             advice = "attach it live" if additive(patch) else "load the model without quantisation"
             raise DarkroomError(f"'{place}' is quantised and its weight cannot be changed; {advice}.")
+
+
+def made_for(adapter: AdapterFile) -> str:
+    """The families that an adapter seems to be made for, or a layer's name where they cannot be told."""
+    signs = adapter_of(adapter.store.header)
+    if signs is None or not signs.fits:
+        return f"a model with a layer named {shown(next(iter(adapter.modules)))}"
+    return " or ".join(signs.fits)
 
 
 def additive(patch: Patch) -> bool:
