@@ -1,7 +1,7 @@
 """MMDiT, the transformer of Stable Diffusion 3 and 3.5 (Esser et al. 2024, arXiv 2403.03206, figure 2).
 
-Patches of the latents with fixed positions, and blocks in which picture and text have weights of their own and
-one attention between them. Its tensors bear the names that diffusers has.
+Patches of the latents with fixed positions, and blocks in which picture and text have weights of their own
+and one attention between them. Its tensors bear the names that diffusers has.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,9 +40,10 @@ OPTIONS = {
 class MMDiTConfig:
     """``depth`` blocks of ``heads`` heads of width ``head``, over patches of ``patch`` latents a side.
 
-    ``grid`` patches a side have positions, of which a picture takes the middle; a new network's are spaced such
-    that the whole grid spans ``sample`` latents. ``dual`` numbers the blocks that have one more attention, of the
-    picture alone, and ``qk_norm`` says whether queries and keys are normalised (both from version 3.5).
+    ``grid`` patches a side have positions, of which a picture takes the middle; a new network's are spaced
+    such that the whole grid spans ``sample`` latents. ``dual`` numbers the blocks that have one more
+    attention, of the picture alone, and ``qk_norm`` says whether queries and keys are normalised (both from
+    version 3.5).
     """
 
     in_channels: int = 16
@@ -111,8 +112,8 @@ class PatchEmbedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (B, C, H, W) -> (B, N, width), row by row.
 
-        Raises InvalidRequest where the patch does not divide the picture, where that is larger than the square
-        of positions, and for a wrong number of channels.
+        Raises InvalidRequest where the patch does not divide the picture, where that is larger than the
+        square of positions, and for a wrong number of channels.
         """
         self.check(x)
         high, wide = (side // self.patch for side in x.shape[-2:])
@@ -123,10 +124,10 @@ class PatchEmbedding(nn.Module):
 
     def check(self, x: Tensor) -> None:
         """Refuse what has no answer."""
-        channels, high, wide = x.shape[1:]
-        if high % self.patch or wide % self.patch or max(high, wide) > self.patch * self.grid:
+        (channels, high, wide), most = x.shape[1:], self.patch * self.grid
+        if high % self.patch or wide % self.patch or max(high, wide) > most:
             raise InvalidRequest(
-                f"this network draws latents whose sides {self.patch} divides, up to {self.patch * self.grid}, "
+                f"this network draws latents whose sides {self.patch} divides, up to {most}, "
                 f"not {high}x{wide}; choose another size, in pixels a multiple of {8 * self.patch}."
             )
         if channels != self.proj.in_channels:
