@@ -135,9 +135,9 @@ def test_rows_go_past_the_blocks_that_they_are_to_skip(medium):
 def test_what_is_added_after_the_blocks_is_what_diffusers_adds(medium):
     ours, theirs = medium
     x, time, cond = inputs(SD35_MEDIUM)
-    control = [torch.randn(2, 28, 32), torch.randn(2, 28, 32), None]
-    wanted = ask(theirs, x, time, cond, block_controlnet_hidden_states=[*control[:2], torch.zeros(1)])
-    assert relative(ours(x, time, cond, control), wanted) < 1e-5
+    one, two = torch.randn(2, 28, 32), torch.randn(2, 28, 32)
+    wanted = ask(theirs, x, time, cond, block_controlnet_hidden_states=[one, two, torch.zeros(1)])
+    assert relative(ours(x, time, cond, [[one], [0.25 * two, 0.75 * two], []]), wanted) < 1e-5
 
 
 @torch.inference_mode()

@@ -167,14 +167,14 @@ class MMDiT(nn.Module):
         self.proj_out = nn.Linear(width, config.patch**2 * config.out_channels)
 
     def forward(
-        self, x: Tensor, time: Tensor, cond: Conditioning, control: Sequence[Tensor | None] | None = None
+        self, x: Tensor, time: Tensor, cond: Conditioning, control: Sequence[Sequence[Tensor]] | None = None
     ) -> Tensor:
         """``x`` (B, C, H, W), ``time`` (B,) in [0, 1] -> (B, C, H, W).
 
         ``cond`` needs tokens and pooled. ``concat`` (B, C', H, W) is laid behind ``x`` (inpainting).
         ``extra["skip"]`` (B, blocks) bool is True where a row is to go past a block (skip-layer guidance).
 
-        ``control`` holds what is added after each block, (B, N, width) or None where nothing is.
+        ``control`` holds for each block what is added to the picture after it, (B, N, width) each.
 
         Raises InvalidRequest for a size or channels that this network does not have.
         """
@@ -183,7 +183,7 @@ class MMDiT(nn.Module):
         latents = x if cond.concat is None else torch.cat([x, cond.concat.to(x.dtype)], dim=1)
         picture, text = self.pos_embed(latents.to(dtype)), self.context_embedder(cond.tokens.to(dtype))
         told = self.time_text_embed(time, cond.pooled.to(dtype))
-        picture = self.run(picture, text, told, cond, control or [None] * self.config.depth)
+        picture = self.run(picture, text, told, cond, control or [()] * self.config.depth)
         return self.unpatch(self.proj_out(self.norm_out(picture, told)), *x.shape[-2:]).to(x.dtype)
 
     def run(
@@ -192,7 +192,7 @@ class MMDiT(nn.Module):
         text: Tensor,
         told: Tensor,
         cond: Conditioning,
-        control: Sequence[Tensor | None],
+        control: Sequence[Sequence[Tensor]],
     ) -> Tensor:
         """The picture (B, N, width) after all blocks."""
         mask = joint_mask(cond.mask, picture.shape[1])
@@ -204,8 +204,8 @@ class MMDiT(nn.Module):
             if skip is not None:
                 past = skip[:, i, None, None]
                 picture, text = torch.where(past, before[0], picture), torch.where(past, before[1], text)
-            more = control[i]
-            picture = picture if more is None else picture + more
+            for more in control[i]:
+                picture = picture + more.to(picture.dtype)
         return picture
 
     def unpatch(self, tokens: Tensor, high: int, wide: int) -> Tensor:
