@@ -127,6 +127,19 @@ def test_neither_other_rows_nor_padding_change_an_answer(flux, values):
 
 
 @torch.inference_mode()
+def test_a_hint_without_a_scale_counts_once_and_one_of_scale_0_is_not_looked_at(flux):
+    network = ControlledFlux(flux[0], [controls(PLAIN, seed=1)[0]])
+    x, time, cond = question(PLAIN)
+    plain = {name: part for name, part in cond.extra.items() if not name.startswith("control")}
+    hint = {"control.0.hint": cond.extra["control.0.hint"]}
+    once, off = (hint | {"control.0.scale": torch.full((2,), scale)} for scale in (1.0, 0.0))
+    answers = [network(x, time, replace(cond, extra=plain | more)) for more in (hint, once, off, {})]
+    assert torch.equal(answers[0], answers[1])
+    assert torch.equal(answers[2], answers[3])
+    assert torch.equal(answers[3], flux[0](x, time, cond))
+
+
+@torch.inference_mode()
 def test_a_picture_of_reference_is_left_as_it_is(flux):
     network = ControlledFlux(flux[0], [controls(PLAIN, seed=1)[0]])
     x, time, cond = question(PLAIN)
@@ -170,9 +183,11 @@ def test_residuals_serve_runs_of_blocks():
 
 
 @torch.inference_mode()
-def test_says_what_is_wrong_with_a_question():
+def test_says_what_is_wrong_with_a_question(flux):
     plain, union = controls(PLAIN, seed=1)[0], controls(UNION, seed=1)[0]
     x, time, cond = inputs(DEEP)
+    with pytest.raises(DarkroomError, match=r"'control\.1\.hint' and there are 1 ControlNets"):
+        ControlledFlux(flux[0], [plain])(x, time, told(cond, PLAIN, number=1))
     with pytest.raises(InvalidRequest, match="4x10 where 6x10"):
         plain(x, time, cond, torch.zeros(2, 4, 4, 10))
     with pytest.raises(InvalidRequest, match="knows 4 kinds"):

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from darkroom.errors import InvalidRequest
 from darkroom.networks.conditioning import Conditioning
-from darkroom.networks.controlled import check_size, hint_and_mode, scaled, zeroed
+from darkroom.networks.controlled import check_size, hint_of, refuse_strangers, zeroed
 from darkroom.networks.diffusers_config import read_options
 from darkroom.networks.flux import OPTIONS, Flux, FluxConfig, FluxTrunk, Start, of_trunk
 from darkroom.networks.flux_patches import pack, rotary
@@ -150,12 +150,14 @@ class ControlledFlux(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, cond: Conditioning) -> Tensor:
         """``x`` (B, C, H, W), ``time`` (B,) in [0, 1] -> (B, C, H, W)."""
+        refuse_strangers(cond, len(self.controls))
         config = self.transformer.config
         added: list[list[Tensor]] = [[] for _ in range(config.depth + config.single_depth)]
         for i, control in enumerate(self.controls):
-            residuals = scaled(control(x, time, cond, *hint_and_mode(cond, i)), cond, i)
-            for block, source in enumerate(self.sources[i]):
-                added[block] += [] if source is None else [residuals[source]]
+            if hint := hint_of(cond, i):
+                residuals = hint.scaled(control(x, time, cond, hint.picture, hint.mode))
+                for block, source in enumerate(self.sources[i]):
+                    added[block] += [] if source is None else [residuals[source]]
         return self.transformer(x, time, cond, added)
 
 
