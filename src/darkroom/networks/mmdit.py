@@ -179,12 +179,21 @@ class MMDiT(nn.Module):
         Raises InvalidRequest for a size or channels that this network does not have.
         """
         assert cond.tokens is not None and cond.pooled is not None
-        dtype = self.proj_out.weight.dtype
-        latents = x if cond.concat is None else torch.cat([x, cond.concat.to(x.dtype)], dim=1)
-        picture, text = self.pos_embed(latents.to(dtype)), self.context_embedder(cond.tokens.to(dtype))
+        dtype = self.dtype
+        picture, text = self.embed(x, cond), self.context_embedder(cond.tokens.to(dtype))
         told = self.time_text_embed(time, cond.pooled.to(dtype))
         picture = self.run(picture, text, told, cond, control or [()] * self.config.depth)
         return self.unpatch(self.proj_out(self.norm_out(picture, told)), *x.shape[-2:]).to(x.dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.proj_out.weight.dtype
+
+    def embed(self, x: Tensor, cond: Conditioning) -> Tensor:
+        """The picture's patches in their places: (B, N, width)."""
+        latents = x if cond.concat is None else torch.cat([x, cond.concat.to(x.dtype)], dim=1)
+        return self.pos_embed(latents.to(self.dtype))
 
     def run(
         self,
