@@ -1,8 +1,8 @@
 """Models of others at their full size on this machine: ``python -m bench.full_size``.
 
 SD 1.5 at 512 pixels and SDXL at 1024, in bf16, with random weights of the published shapes: nothing is
-downloaded. Each runs in a process of its own, all the way from the prompt to the picture, and tells how long a
-guided step took and how much memory it needed at most.
+downloaded. Each runs in its own process, all the way from the prompt to the picture, and tells how long a
+guided step took and how much memory it needed.
 """
 
 import argparse
