@@ -138,9 +138,8 @@ def main() -> None:
         command = [sys.executable, "-m", "bench.full_size", "--only", name, "--steps", str(told.steps)]
         made = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append(made.stdout.strip().split("\n")[-1].split("\t"))
-    print(
-        f"{machine()}; bf16, one picture with guidance, median of {told.steps} steps.\n\n{table(COLUMNS, rows)}"
-    )
+    print(f"{machine()}; bf16, one picture with guidance, median of {told.steps} steps.\n")
+    print(table(COLUMNS, rows))
 
 
 if __name__ == "__main__":
