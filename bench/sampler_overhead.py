@@ -1,8 +1,9 @@
 """What a step costs besides the network: ``python -m bench.sampler_overhead``.
 
 The starter's own jobs at batch 1, guided, with the network and then with one that answers at once; what is
-left in the second is sampler, guide and engine. Beside it the same for diffusers: its DiT pipeline with its
-own DPM-Solver++, around a transformer that answers at once, as a share of the same network's time.
+left in the second is sampler, guide, engine, and the noise where a sampler draws it. Prompts are encoded
+before. Beside it the same for diffusers: its DiT pipeline, which has no prompts, with its own DPM-Solver++,
+around a transformer that answers at once.
 """
 
 import argparse

@@ -60,7 +60,7 @@ def cfg(positive: Any, negative: Any, scale: Scale, rescale: float = 0.0) -> Gui
         if (strength == 1).all():
             return (yield from unguided(positive)(x, level))
         wanted, unwanted = yield (Query(x, level, positive), Query(x, level, negative))
-        guided = unwanted + left(strength, x) * (wanted - unwanted)
+        guided = torch.lerp(unwanted, wanted, left(strength, x))
         return torch.lerp(guided, _with_std_of(guided, wanted), rescale) if rescale else guided
 
     return guide
