@@ -144,7 +144,10 @@ def test_replay_wants_the_first_picture_as_it_was(darkroom, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "start.png")
     darkroom("generate", "a cone", "-i", "start.png", "-o", "x.png")
     refused = darkroom("replay", "x.png")
-    assert refused.exit_code == 2 and "'start.png', is gone or changed" in refused.stderr
+    assert (
+        refused.exit_code == 2
+        and "'start.png', which this picture was made from, is gone or changed" in refused.stderr
+    )
 
 
 def test_show_reads_our_record_and_that_of_others(darkroom, tmp_path):

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from darkroom.studio.develop import develop, develop_many, noise_of
+from darkroom.studio.develop import develop, develop_many
 from darkroom.studio.request import NOISES, Progress, Request
+from darkroom.studio.start import NOISES as SOURCES
+from darkroom.studio.start import Draws, start_noise
 
 SMALL = Request(prompt="a cat", seed=5, steps=2, width=64, height=64)
 WIDE = Request(
@@ -40,16 +42,18 @@ def test_a_picture_made_beside_others_is_the_one_made_alone():
 def test_the_start_is_the_noise_that_was_asked_for():
     """Torch on a CPU, and between two seeds as far as the variation says."""
     shape = (4, 6, 8)
+
+    def start(request: Request) -> torch.Tensor:
+        return start_noise(request, Draws(SOURCES[request.noise]((request.seed,), shape)), shape)
+
     for noise in NOISES:
-        start = noise_of(replace(SMALL, noise=noise), shape)[1]
-        assert torch.equal(start, noise_of(replace(SMALL, noise=noise), shape)[0](0))
+        assert torch.equal(start(replace(SMALL, noise=noise)), SOURCES[noise]((SMALL.seed,), shape)(0))
     torch.testing.assert_close(
-        noise_of(replace(SMALL, noise="torch"), shape)[1][0],
+        start(replace(SMALL, noise="torch"))[0],
         torch.randn(shape, generator=torch.Generator().manual_seed(SMALL.seed)),
     )
     one = replace(SMALL, noise="torch", variation_seed=6, variation_strength=1.0)
-    six = noise_of(replace(SMALL, noise="torch", seed=6), shape)[1]
-    torch.testing.assert_close(noise_of(one, shape)[1], six)
+    torch.testing.assert_close(start(one), start(replace(SMALL, noise="torch", seed=6)))
 
 
 def test_a_batch_of_variations_is_made_as_each_alone():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darkroom.cli.attached import attachment_options, take_attachments
 from darkroom.cli.output import json_option, print_json
 from darkroom.errors import InvalidRequest
 
@@ -46,6 +47,18 @@ if TYPE_CHECKING:
 )
 @click.option("-i", "--init-image", type=click.Path(path_type=Path), help="A picture to start from.")
 @click.option("--strength", type=float, default=0.75, show_default=True, help="How much of it to make anew.")
+@click.option("--mask", type=click.Path(path_type=Path), help="Paint only where this picture is white.")
+@click.option("--guidance", type=float, help="The scale that distilled models such as FLUX.1 dev are told.")
+@click.option("--clip-skip", type=int, help="Read CLIP this many layers from its end; 1 is the last.")
+@click.option(
+    "--emphasis", metavar="NAME", default="a1111", help="How (weights:1.2) count: a1111, comfy, plain, none."
+)
+@click.option("--variant", metavar="NAME", help="What the file does not say: eps, v, lcm, turbo, lightning.")
+@click.option(
+    "--with", "others", metavar="FILE", multiple=True, help="A part the model lacks: an encoder, a VAE."
+)
+@click.option("--allow-pickle", is_flag=True, help="Read .ckpt and .pt files too; no code of theirs is run.")
+@attachment_options
 @click.option(
     "--noise", metavar="NAME", default="philox", help="philox; torch, torch-gpu or comfy to match seeds."
 )
@@ -81,6 +94,8 @@ def generate(
     from darkroom.studio.request import Request, random_seed
 
     seed = random_seed() if seed is None else seed
+    settings["attached"] = take_attachments(settings)
+    settings["others"] = tuple(map(Path, settings["others"]))
     requests = [Request(prompt=prompt, seed=seed, **settings) for prompt in (*prompts, *more)]
     _check_prompts(len(requests), output)
     target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)

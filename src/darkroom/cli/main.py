@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 import click
 
 from darkroom import __version__
+from darkroom.cli.convert import convert
 from darkroom.cli.evaluate import evaluate
 from darkroom.cli.generate import generate
+from darkroom.cli.inspect import inspect
 from darkroom.cli.models import models
 from darkroom.cli.replay import replay
 from darkroom.cli.samplers import samplers
@@ -87,5 +89,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (generate, replay, show, models, samplers, train, evaluate):
+for command in (generate, replay, show, models, inspect, convert, samplers, train, evaluate):
     main.add_command(command)

@@ -18,6 +18,7 @@ def samplers(as_json: bool) -> None:
       darkroom samplers
       darkroom samplers --json
     """
+    import darkroom.families.grids  # noqa: F401  they join the registry
     from darkroom.diffusion.grids import GRIDS
     from darkroom.diffusion.samplers import SAMPLERS
 

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from darkroom.diffusion.levels import Flow
 from darkroom.diffusion.prediction import predict_x0
 from darkroom.diffusion.process import Process
-from darkroom.families.family import Family, Header
+from darkroom.families.family import Reading
 from darkroom.networks.autoencoder import Autoencoder, AutoencoderConfig
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.dit import DiT, DiTConfig
 from darkroom.networks.text_encoder import TextEncoder, TextEncoderConfig
 from darkroom.text.tokenizer import Tokenizer
+from darkroom.weights.header import Header
 
 FORMAT = "darkroom.starter.1"
 """The one metadata key, holding the configuration. Several would be shuffled, and bytes should repeat."""
@@ -67,6 +68,10 @@ class Starter:
         self.painter = painter.eval().requires_grad_(False)
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.network: nn.Module = painter.network
+        self.parts = {"painter": painter, "autoencoder": autoencoder}
+        self.accepts: frozenset[str] = frozenset()
+        self.sees_mask = False
+        self.downscale = config.autoencoder.downscale
         self.defaults = DEFAULTS | {"width": config.side, "height": config.side}
 
     @property
@@ -74,7 +79,10 @@ class Starter:
         """Where the weights live."""
         return self.painter.network.embed.weight.device
 
-    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+    def process_at(self, width: int, height: int) -> Process:
+        return self.process
+
+    def encode_prompts(self, prompts: Sequence[str], reading: Reading | None = None) -> Conditioning:
         tokens = self.tokenizer.encode(prompts)
         words, letters = (torch.from_numpy(part).to(self.device) for part in (tokens.words, tokens.letters))
         with torch.inference_mode():
@@ -88,13 +96,19 @@ class Starter:
             )
         return self.config.autoencoder.channels, height // cell, width // cell
 
-    def encode_pictures(self, pictures: Tensor) -> Tensor:
+    def encode_pictures(self, pictures: Tensor) -> tuple[Tensor, None]:
         with torch.inference_mode():
-            return self.autoencoder.encode(pictures.to(self.device))
+            return self.autoencoder.encode(pictures.to(self.device)), None
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         with torch.inference_mode():
             return self.autoencoder.decode(latents)
+
+    def control_hint(self, picture: Tensor) -> Tensor:
+        raise NotImplementedError("the starter has no ControlNets")
+
+    def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
+        raise NotImplementedError("the starter's network sees no mask")
 
     def save(self, path: Path) -> None:
         """Write one safetensors file: weights in half precision, the configuration in its metadata."""
@@ -148,6 +162,3 @@ def load(path: Path = SHIPPED) -> Starter:
 def detect(header: Header) -> bool:
     """A starter file says so in its metadata."""
     return FORMAT in header.metadata
-
-
-FAMILY = Family("starter", detect, load)

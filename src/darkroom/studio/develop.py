@@ -1,7 +1,7 @@
 """From a request to pictures: the way through model, guide, sampler and engine."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -9,28 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import darkroom.families.grids  # noqa: F401  they join the registry
 from darkroom import __version__
-from darkroom.diffusion.brownian import Brownian
 from darkroom.diffusion.grids import GRIDS, Grid, find
-from darkroom.diffusion.guidance import cfg
-from darkroom.diffusion.noise import Noise, varied
+from darkroom.diffusion.guidance import Guide, Guiding
+from darkroom.diffusion.levels import Level
 from darkroom.diffusion.samplers import SAMPLERS, Sampler
-from darkroom.diffusion.torch_noise import TorchCpu, TorchGpu, comfy
 from darkroom.errors import InvalidRequest, UnknownName
-from darkroom.families.family import Model
+from darkroom.families.family import Model, Reading
+from darkroom.networks.conditioning import Conditioning
+from darkroom.studio import digests
 from darkroom.studio.engine import Engine, Job
-from darkroom.studio.files import sha256
+from darkroom.studio.hung import Hung
 from darkroom.studio.models import load_model
-from darkroom.studio.pictures import read_to_fit
+from darkroom.studio.prompts import guide_of, with_named_loras
 from darkroom.studio.request import Progress, Record, Request, Result
-
-NOISES: dict[str, Callable[[Sequence[int], Sequence[int]], Noise]] = {
-    "philox": Brownian,
-    "torch": TorchCpu,
-    "torch-gpu": TorchGpu,
-    "comfy": comfy,
-}
-"""Who draws the noise, of seeds and the shape of a row."""
+from darkroom.studio.start import given_of, start_of
 
 
 @dataclass
@@ -60,27 +54,65 @@ def develop(request: Request, progress: Callable[[Progress], None] | None = None
 def develop_many(
     requests: Sequence[Request], progress: Callable[[Progress], None] | None = None
 ) -> list[Result]:
-    """Make the pictures of many requests together, whatever their models, sizes, samplers and steps."""
-    clock = Clock()
+    """Make the pictures of many requests, whatever their models, sizes, samplers and steps.
+
+    All that share weights are made together; those that change a model in different ways, after each other.
+    """
+    clock, found = Clock(), dict[int, Result]()
+    requests = [with_named_loras(request) for request in requests]
+    for same in by_weights(requests).values():
+        results = _together([requests[i] for i in same], progress, clock)
+        found |= zip(same, results, strict=True)
+    return [found[i] for i in range(len(requests))]
+
+
+def by_weights(requests: Sequence[Request]) -> dict[object, list[int]]:
+    """Places of requests that run on the same weights, or on those of models that nothing changes."""
+    groups: dict[object, list[int]] = {}
+    for i, request in enumerate(requests):
+        groups.setdefault((request.model, request.attached) if request.attached else None, []).append(i)
+    return groups
+
+
+def _together(
+    requests: Sequence[Request], progress: Callable[[Progress], None] | None, clock: Clock
+) -> list[Result]:
     with clock.time("load"):
-        loaded = [load_model(request.model) for request in requests]
-    with clock.time("encode"):
-        filled = [fill(r, one.model) for r, one in zip(requests, loaded, strict=True)]
-        jobs = [jobs_of(r, one.model) for r, one in zip(filled, loaded, strict=True)]
-    with clock.time("sample"):
-        run([(job, one.model) for some, one in zip(jobs, loaded, strict=True) for job in some], progress)
+        loaded = [load_model(r.model, r.precision, r.variant, r.allow_pickle, r.others) for r in requests]
+        models = [one.model for one in loaded]
+    with ExitStack() as stack:
+        with clock.time("encode"):
+            filled = [fill(request, model) for request, model in zip(requests, models, strict=True)]
+            hung = stack.enter_context(hung_on(models[0], filled[0]))
+            jobs = [jobs_of(request, model, hung) for request, model in zip(filled, models, strict=True)]
+        with clock.time("sample"):
+            run([(job, model) for some, model in zip(jobs, models, strict=True) for job in some], progress)
     results = []
     for request, one, some in zip(filled, loaded, jobs, strict=True):
         with clock.time("decode"):
             images = pixels(one.model, torch.cat([result_of(job) for job in some]))
-        results.append(Result(images, record(request, one.digest), dict(clock.seconds)))
+        results.append(
+            Result(images, record(request, one.digest), dict(clock.seconds), hung.notices if hung else ())
+        )
     return results
 
 
-def fill(request: Request, model: Model) -> Request:
-    """The request with the model's defaults and the scheduler by our name for it.
+@contextmanager
+def hung_on(model: Model, request: Request) -> Iterator[Hung | None]:
+    """What hangs on the model while the block lasts; None, and nothing is imported, where nothing does."""
+    if not request.attached:
+        yield None
+        return
+    from darkroom.studio.hanging import hanging
 
-    Raises InvalidRequest when the size does not fit the model, and UnknownName.
+    with hanging(model, request) as hung:
+        yield hung
+
+
+def fill(request: Request, model: Model) -> Request:
+    """The request with the model's defaults, and the scheduler by our name for it.
+
+    Raises InvalidRequest when the size does not fit the model or it cannot do what is asked, and UnknownName.
     """
     filled = request.filled(**model.defaults)
     try:
@@ -91,26 +123,45 @@ def fill(request: Request, model: Model) -> Request:
         model.latent_shape(filled.width or 0, filled.height or 0)
     except ValueError as error:
         raise InvalidRequest(f"{error}.") from None
+    _check_accepted(filled, model)
     return filled
 
 
-def jobs_of(request: Request, model: Model) -> list[Job]:
-    """One job a picture of a filled request."""
-    assert request.cfg_scale is not None
-    told, shunned = (model.encode_prompts([text]) for text in (request.prompt, request.negative))
-    guide = cfg(told, shunned, request.cfg_scale)
-    shape = model.latent_shape(request.width or 0, request.height or 0)
-    sampler, grid, given = sampler_of(request), grid_of(request, model), start_of(request, model)
-    jobs = []
+def _check_accepted(request: Request, model: Model) -> None:
+    """Raise InvalidRequest for a wish that this model cannot fulfil, rather than pass over it."""
+    asked = {
+        "clip skip": request.clip_skip is not None,
+        "guidance": request.guidance is not None and "guidance" not in model.defaults,
+        "loras": request.attached.loras,
+        "controls": request.attached.controls,
+        "image prompts": request.attached.image_prompts,
+        "embeddings": request.attached.embeddings,
+    }
+    for wish, there in asked.items():
+        if there and wish.replace(" ", "_") not in model.accepts:
+            raise InvalidRequest(f"{model.name} takes no {wish}; leave that out, or choose another model.")
+
+
+def jobs_of(request: Request, model: Model, hung: Hung | None = None) -> list[Job]:
+    """One job a picture of a filled request, with what hangs on its model."""
+    hung = hung or Hung(model.network)
+    width, height = request.width or 0, request.height or 0
+    options = (request.clip_skip, request.guidance, request.emphasis, hung.embeddings)
+
+    def encode(text: str, wanted: bool) -> Conditioning:
+        return model.encode_prompts([text], Reading(width, height, wanted, *options))
+
+    process, sampler, grid = model.process_at(width, height), sampler_of(request), grid_of(request, model)
+    guide = guide_of(request, encode, grid, hung.finish)
+    given, jobs = given_of(request, model), []
     for i in range(request.count):
-        noise, start = noise_of(request.single(i), shape)
-        x = model.process.corrupt(given, start, grid.start)
+        start = start_of(request.single(i), model, given, grid)
         jobs.append(
             Job(
-                sampler(x, grid, noise),
-                guide,
-                model.process,
-                model.network,
+                sampler(start.x, grid, start.noise),
+                start.keep(seeing(guide, start.concat)),
+                process,
+                hung.network,
                 sampler.questions(grid),
                 getattr(torch, request.precision),
             )
@@ -118,13 +169,22 @@ def jobs_of(request: Request, model: Model) -> list[Job]:
     return jobs
 
 
-def noise_of(request: Request, shape: Sequence[int]) -> tuple[Noise, Tensor]:
-    """The noise of a request for one picture and what it starts from, (1, C, H, W)."""
-    source = NOISES[request.noise]
-    noise = source((request.seed,), shape)
-    if request.variation_seed is None:
-        return noise, noise(0)
-    return noise, varied(noise(0), source((request.variation_seed,), shape)(0), request.variation_strength)
+def seeing(guide: Guide, concat: Tensor | None) -> Guide:
+    """The guide with these channels laid beside the signal of all that it asks."""
+    if concat is None:
+        return guide
+
+    def beside(x: Tensor, level: Level) -> Guiding:
+        guiding = guide(x, level)
+        queries = next(guiding)
+        try:
+            while True:
+                told = [q._replace(cond=replace(q.cond, concat=concat)) for q in queries]
+                queries = guiding.send((yield tuple(told)))
+        except StopIteration as stop:
+            return stop.value
+
+    return beside
 
 
 def sampler_of(request: Request) -> Sampler:
@@ -137,16 +197,9 @@ def sampler_of(request: Request) -> Sampler:
 def grid_of(request: Request, model: Model) -> Grid:
     """The levels to visit; only the last ``strength`` of them when there is a picture to start from."""
     assert request.scheduler is not None and request.steps is not None
-    grid = GRIDS[request.scheduler](model.process.schedule, request.steps)
+    schedule = model.process_at(request.width or 0, request.height or 0).schedule
+    grid = GRIDS[request.scheduler](schedule, request.steps)
     return grid if request.init_image is None else grid.cut(request.strength)
-
-
-def start_of(request: Request, model: Model) -> Tensor:
-    """The latent of the picture to start from, (1, C, H, W); zero where there is none."""
-    if request.init_image is None:
-        return torch.zeros(1, *model.latent_shape(request.width or 0, request.height or 0))
-    picture = read_to_fit(request.init_image, request.width or 0, request.height or 0)
-    return model.encode_pictures(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 127.5 - 1)
 
 
 def run(jobs: Sequence[tuple[Job, Model]], progress: Callable[[Progress], None] | None) -> None:
@@ -184,12 +237,11 @@ def pixels(model: Model, latents: Tensor) -> tuple[np.ndarray, ...]:
 
 def record(request: Request, digest: str) -> Record:
     """What made the pictures of a filled request."""
-    start = None if request.init_image is None else sha256(request.init_image)
     return Record(
         request=request,
         model_hash=digest,
         version=__version__,
         torch=torch.__version__,
         dtype=request.precision,
-        init_hash=start,
+        hashes={str(path): digests.digest(path) for path in request.files()},
     )

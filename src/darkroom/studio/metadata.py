@@ -41,12 +41,19 @@ def from_json(text: str) -> Record:
     try:
         values = json.loads(text)
         if values.pop("format") <= FORMAT:
-            return Record(request=Request.from_json(values.pop("request")), **values)
+            request = Request.from_json(values.pop("request"))
+            return Record(request=request, **_with_hashes(values, request))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DarkroomError(
             f"the record of this picture is damaged ({error}); it cannot be replayed."
         ) from error
     raise DarkroomError("this picture was made by a newer Darkroom; update Darkroom to read its record.")
+
+
+def _with_hashes(values: dict[str, Any], request: Request) -> dict[str, Any]:
+    """The first records had a field of its own for the one file they knew, the picture to start from."""
+    start = values.pop("init_hash", None)
+    return values if start is None else values | {"hashes": {str(request.init_image): start}}
 
 
 @dataclass(frozen=True)
@@ -73,10 +80,19 @@ def infotext(record: Record, labels: Mapping[str, str]) -> str:
         "Denoising strength": request.strength if request.init_image else None,
         "Variation seed": request.variation_seed,
         "Variation seed strength": request.variation_strength or None,
+        "Clip skip": request.clip_skip,
+        "Distilled CFG Scale": request.guidance,
+        "Lora hashes": _lora_hashes(record),
         "RNG": RNG[request.noise],
         "Version": f"Darkroom {record.version}",
     }
     return write_infotext(Infotext(request.prompt, request.negative, _texts(settings)))
+
+
+def _lora_hashes(record: Record) -> str | None:
+    """``name: hash`` of each, the first twelve digits as A1111 has them."""
+    told = {one.file.stem: record.hashes.get(str(one.file), "")[:12] for one in record.request.attached.loras}
+    return ", ".join(f"{name}: {digits}" for name, digits in told.items()) or None
 
 
 def write_infotext(info: Infotext) -> str:

@@ -1,67 +1,97 @@
-"""Finding and loading models: a name that ships, or a file, known by its header alone."""
+"""Finding and loading models: a name that ships, a file or folder, a name of the user's own or of the hub."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+import torch
+from safetensors import SafetensorError
 
 from darkroom.errors import DarkroomError, UnknownName
 from darkroom.families import starter
-from darkroom.families.family import Family, Header, Model
-from darkroom.studio.files import sha256
+from darkroom.families.family import Model, Options
+from darkroom.families.registry import family_of, load
+from darkroom.studio import home, hub
+from darkroom.studio.digests import digest
 
-FAMILIES: tuple[Family, ...] = (starter.FAMILY,)
 SHIPPED: dict[str, Path] = {"starter": starter.SHIPPED}
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory and the SHA-256 of the file that it came from, in hex."""
+    """A model in memory and the SHA-256 of what it came from, in hex."""
 
     model: Model
     digest: str
 
 
 def locate(name: str) -> Path:
-    """The file of a shipped model's name, or a path. Raises DarkroomError when there is none."""
+    """The file or folder of a model: one that ships, a path, one in the user's own folder, one on the hub.
+
+    Raises DarkroomError when there is none.
+    """
     if name in SHIPPED:
         return SHIPPED[name]
-    path = Path(name)
-    if path.is_file():
+    path, own = Path(name), home.named("models")
+    if path.exists():
         return path
-    if path.suffix or path.is_absolute():
+    if name in own:
+        return own[name]
+    if path.is_absolute() or name.startswith(".") or path.suffix in home.ENDINGS[:-1]:
         raise DarkroomError(f"there is no model file '{name}'; check the path.")
-    raise UnknownName("model", name, SHIPPED)
+    if hub.is_name(name):
+        return hub.fetch(name)
+    raise UnknownName("model", name, SHIPPED | own)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model that a bare name stands for."""
+
+    name: str
+    family: str
+    mebibytes: float
+    digest: str
+    path: Path
+
+
+def listed() -> list[Listed]:
+    """The models that ship and the user's own; of a file that cannot be read the family says so."""
+    found = {name: path for name, path in (home.named("models") | SHIPPED).items() if path.exists()}
+    return [
+        Listed(name, family_or_trouble(path), _mebibytes(path), digest(path), path)
+        for name, path in found.items()
+    ]
+
+
+def family_or_trouble(path: Path) -> str:
+    """What a model is, by its header alone."""
+    try:
+        return family_of(path)
+    except (DarkroomError, OSError, ValueError) as error:
+        return f"? ({error})"
+
+
+def _mebibytes(path: Path) -> float:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return round(sum(file.stat().st_size for file in files) / 2**20, 1)
 
 
 @lru_cache(maxsize=2)
-def load_model(name: str) -> Loaded:
-    """Load a model once; the next call for the same name is free.
+def load_model(
+    name: str,
+    precision: str = "float32",
+    variant: str | None = None,
+    allow_pickle: bool = False,
+    others: tuple[Path, ...] = (),
+) -> Loaded:
+    """Load a model once; the next call for the same is free.
 
     Raises DarkroomError when the file is damaged or belongs to no known family.
     """
     path = locate(name)
     try:
-        family = family_of(read_header(path), path)
-        return Loaded(family.load(path), sha256(path))
+        model = load(path, Options(getattr(torch, precision), variant, allow_pickle, others))
+        return Loaded(model, digest(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise DarkroomError(f"{path} cannot be loaded: {error}") from error
-
-
-def read_header(path: Path) -> Header:
-    """Names, shapes and metadata of a safetensors file; no tensor is read."""
-    with safe_open(path, framework="numpy") as file:
-        names = file.keys()
-        return Header(
-            {name: tuple(file.get_slice(name).get_shape()) for name in names}, file.metadata() or {}
-        )
-
-
-def family_of(header: Header, path: Path) -> Family:
-    """The family that knows this header."""
-    for family in FAMILIES:
-        if family.detect(header):
-            return family
-    known = ", ".join(family.name for family in FAMILIES)
-    raise ValueError(f"its {len(header.shapes)} tensors belong to no family known here ({known})")

@@ -15,6 +15,8 @@ from darkroom.errors import DarkroomError, InvalidRequest
 from darkroom.studio import metadata
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from darkroom.studio.request import Picture
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -112,6 +114,19 @@ def read_to_fit(path: Path, width: int, height: int) -> np.ndarray:
     """The picture in a file scaled to cover and cropped about its middle: uint8 (height, width, 3)."""
     image = Image.fromarray(read(path).pixels)
     return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+
+
+def signal(pixels: np.ndarray) -> "Tensor":
+    """Pixels, uint8 (H, W, 3), as networks see them: (1, 3, H, W) in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def read_mask(path: Path, width: int, height: int) -> np.ndarray:
+    """A mask from a file, fitted as pictures are: float32 (height, width), 1 where it is white, else 0."""
+    pixels = read_to_fit(path, width, height)
+    return (pixels.mean(axis=2) >= 127.5).astype(np.float32)
 
 
 def sheet(pixels: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from darkroom.errors import DarkroomError
-from darkroom.studio.files import sha256
+from darkroom.studio.digests import digest
 from darkroom.studio.metadata import from_json
 from darkroom.studio.pictures import decode, encode, read, read_bytes
 from darkroom.studio.request import Picture, Progress, Record
@@ -42,10 +42,10 @@ class Likeness:
 def replay(path: Path, progress: Callable[[Progress], None] | None = None) -> tuple[Picture, Likeness]:
     """The picture in a file made again from its record alone.
 
-    Raises DarkroomError when the file is no picture, has no record, or started from a picture that is gone.
+    Raises DarkroomError when the file is no picture, has no record, or was made from a file that is gone.
     """
     record = read_record(path)
-    _check_start(record)
+    _check_files(record)
     from darkroom.studio.develop import develop
 
     result = develop(record.request, progress)
@@ -82,11 +82,10 @@ def compare(path: Path, record: Record, again: Picture) -> Likeness:
     )
 
 
-def _check_start(record: Record) -> None:
-    """Raise DarkroomError unless the picture that this one started from is as it was."""
-    start = record.request.init_image
-    if start is None or (start.is_file() and sha256(start) == record.init_hash):
-        return
-    raise DarkroomError(
-        f"the picture that this one started from, '{start}', is gone or changed; put it back first."
-    )
+def _check_files(record: Record) -> None:
+    """Raise DarkroomError unless all that the picture was made from beside the model is as it was."""
+    for path in record.request.files():
+        if not path.exists() or digest(path) != record.hashes.get(str(path)):
+            raise DarkroomError(
+                f"'{path}', which this picture was made from, is gone or changed; put it back first."
+            )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from darkroom.errors import InvalidRequest, UnknownName
+from darkroom.studio.attachments import Attachments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,13 @@ MAX_STEPS = 1000
 MAX_SIDE = 8192
 MAX_CFG_SCALE = 100.0
 PRECISIONS = ("float32", "bfloat16")
+MAX_GUIDANCE = 100.0
+MAX_CLIP_SKIP = 12
+VARIANTS = ("eps", "v", "lcm", "turbo", "lightning")
+"""What files of Stable Diffusion may not say: what the network predicts, or how it was distilled."""
+EMPHASES = ("a1111", "comfy", "plain", "none")
+"""How weights in a prompt act: as in A1111, with or without its normalisation (plain), as in ComfyUI, or
+not at all: then brackets are brackets."""
 MAX_PROMPT = 8000
 """Characters, about 1,500 words: more than any text encoder here reads."""
 NOISES = ("philox", "torch", "torch-gpu", "comfy")
@@ -40,8 +48,13 @@ class Request:
     ``precision`` is what the network computes in: "bfloat16" is several times faster where the processor has
     instructions for it, far slower where it has none, and a little different; weights and everything else
     stay single. ``init_image`` is a picture to start from and ``strength`` in (0, 1] says how much of it is
-    made anew. ``noise`` is one of ``NOISES``. With a ``variation_strength`` in (0, 1] picture i is that of
-    ``seed``, moved so far towards that of ``variation_seed + i``.
+    made anew; with a ``mask`` only where that picture is white. ``guidance`` is the scale that a distilled
+    model (FLUX.1 dev, LCM) is told, ``clip_skip`` the layer of CLIP to read, counted from its end (1 is the
+    last), ``emphasis`` one of ``EMPHASES``, ``attached`` what hangs on the model. ``noise`` is one of
+    ``NOISES``. With a ``variation_strength`` in (0, 1] picture i is that of ``seed``, moved so far towards
+    that of ``variation_seed + i``. ``variant`` says what a model's file does not: one of ``VARIANTS``;
+    with ``allow_pickle`` it may be a pickle, of which no code is run. ``others`` are files of parts that the
+    model lacks, or that stand for its own.
 
     Raises InvalidRequest when a value cannot be had, whatever the model, and UnknownName.
     """
@@ -60,6 +73,14 @@ class Request:
     precision: str = "float32"
     init_image: Path | None = None
     strength: float = 0.75
+    mask: Path | None = None
+    guidance: float | None = None
+    clip_skip: int | None = None
+    emphasis: str = "a1111"
+    attached: Attachments = field(default_factory=Attachments)
+    variant: str | None = None
+    allow_pickle: bool = False
+    others: tuple[Path, ...] = ()
     noise: str = "philox"
     variation_seed: int | None = None
     variation_strength: float = 0.0
@@ -89,6 +110,16 @@ class Request:
             raise InvalidRequest(
                 "strength 0 would hand the first picture back unchanged; choose one up to 1."
             )
+        if self.mask is not None and self.init_image is None:
+            raise InvalidRequest("a mask needs the picture that it lies on; give that as the first picture.")
+        if self.guidance is not None:
+            _check_number("guidance", self.guidance, 0.0, MAX_GUIDANCE)
+        if self.clip_skip is not None:
+            _check_whole("clip skip", self.clip_skip, 1, MAX_CLIP_SKIP)
+        if self.emphasis not in EMPHASES:
+            raise UnknownName("emphasis", str(self.emphasis), EMPHASES)
+        if self.variant is not None and self.variant not in VARIANTS:
+            raise UnknownName("variant", str(self.variant), VARIANTS)
         if self.noise not in NOISES:
             raise UnknownName("noise", str(self.noise), NOISES)
         _check_number("variation strength", self.variation_strength, 0.0, 1.0)
@@ -111,7 +142,9 @@ class Request:
     def to_json(self) -> dict[str, Any]:
         """Plain values by field name; ``from_json`` reads them back."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return values | {"init_image": None if self.init_image is None else str(self.init_image)}
+        paths = {name: values[name] and str(values[name]) for name in ("init_image", "mask")}
+        others = [str(path) for path in self.others]
+        return values | paths | {"attached": self.attached.to_json(), "others": others}
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Request":
@@ -121,8 +154,15 @@ class Request:
             raise InvalidRequest(f"a request has no field '{unknown[0]}'; it has {', '.join(sorted(known))}.")
         if "prompt" not in values:
             raise InvalidRequest("a request needs the field 'prompt'; this one has none.")
-        path = values.get("init_image")
-        return Request(**{**values, "init_image": None if path is None else Path(path)})
+        paths = {name: values.get(name) and Path(values[name]) for name in ("init_image", "mask")}
+        attached = Attachments.from_json(values.get("attached", {}))
+        others = tuple(map(Path, values.get("others", ())))
+        return Request(**{**values, **paths, "attached": attached, "others": others})
+
+    def files(self) -> tuple[Path, ...]:
+        """Every file that it reads beside the model's; for the same picture they must be as they were."""
+        pictures = (path for path in (self.init_image, self.mask) if path)
+        return (*pictures, *self.others, *self.attached.files())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +170,8 @@ class Record:
     """What made a picture: all that is needed to make it again, and what it was made on.
 
     ``request`` leaves nothing to a default. ``model_hash`` is the SHA-256 of the weights in hex and
-    ``init_hash`` that of the file the picture started from. ``version``, ``torch``, ``device`` and ``dtype``
-    explain a difference in rounding.
+    ``hashes`` those of all other files that were read, by their paths. ``version``, ``torch``, ``device`` and
+    ``dtype`` explain a difference in rounding.
     """
 
     request: Request
@@ -140,7 +180,7 @@ class Record:
     torch: str
     device: str = "cpu"
     dtype: str = "float32"
-    init_hash: str | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     def single(self, index: int) -> "Record":
         """The record of picture ``index`` of this run."""
@@ -172,11 +212,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Result:
-    """The pictures of one request, each uint8 (H, W, 3), what made them, and the seconds each part took."""
+    """The pictures of one request, each uint8 (H, W, 3), what made them, and the seconds each part took.
+
+    ``notices`` say what a user should know, such as how much of a LoRA was used.
+    """
 
     images: "tuple[np.ndarray, ...]"
     record: Record
     seconds: Mapping[str, float] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

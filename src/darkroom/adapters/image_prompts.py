@@ -1,0 +1,112 @@
+"""Prompting with pictures: IP-Adapters, and the CLIP image encoders that they listen to.
+
+Ye et al. 2023 (arXiv 2308.06721).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from darkroom.adapters.reading import config_json
+from darkroom.errors import DarkroomError
+from darkroom.networks.ip_adapter import IPAdapter, IPAdapterConfig, attach, detach
+from darkroom.networks.unet import UNet
+from darkroom.weights.loading import hollow, load_into
+from darkroom.weights.store import open_store
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+"""Of the pixels that CLIP was trained on."""
+NORMAL, PLUS = "image_embeds", "last but one"
+
+Shown = tuple[Path, Path, np.ndarray]
+"""An IP-Adapter's file, its image encoder's folder, and a picture, uint8 (H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The tokens (1, n, D) of a picture, and those that stand for no picture."""
+
+    wanted: Tensor
+    nothing: Tensor
+
+
+@contextmanager
+def seeing(network: nn.Module, shown: Sequence[Shown]) -> Iterator[list[Seen]]:
+    """While the block lasts the network sees pictures; gives their tokens, in order.
+
+    Raises DarkroomError for a network that cannot, and for an adapter or encoder that does not fit.
+    """
+    if not isinstance(network, UNet):
+        raise DarkroomError("this model takes no IP-Adapter; leave it out, or choose another model.")
+    adapters = [_adapter(path, network.dtype) for path, _, _ in shown]
+    tokens = [
+        tokens_of(one, encoder, picture) for one, (_, encoder, picture) in zip(adapters, shown, strict=True)
+    ]
+    attach(network, *adapters)
+    try:
+        yield tokens
+    finally:
+        detach(network)
+
+
+@torch.inference_mode()
+def tokens_of(adapter: IPAdapter, encoder: Path, picture: np.ndarray) -> Seen:
+    """A picture as an adapter's tokens. The plain kind hears the embedding, the other the last layer but one."""
+    network = _encoder(encoder)
+    pixels = prepared(picture, network.config.image_size)
+    weight = next(adapter.image_proj.parameters())
+
+    def features(pixels: Tensor) -> Tensor:
+        answer = network(pixels.to(network.dtype), output_hidden_states=True)
+        return (answer.hidden_states[-2] if adapter.config.resampler else answer.image_embeds).to(weight)
+
+    wanted = features(pixels)
+    nothing = features(torch.zeros_like(pixels)) if adapter.config.resampler else torch.zeros_like(wanted)
+    if wanted.shape[-1] != adapter.config.image_width:
+        raise DarkroomError(
+            f"the image encoder '{encoder}' gives features of {wanted.shape[-1]}, and the IP-Adapter hears "
+            f"{adapter.config.image_width}; choose the encoder that it was made for."
+        )
+    return Seen(adapter(wanted).float(), adapter(nothing).float())
+
+
+def prepared(picture: np.ndarray, side: int) -> Tensor:
+    """A picture as CLIP sees it: the shorter side scaled to ``side``, the middle cut out; (1, 3, side, side)."""
+    image = Image.fromarray(picture)
+    scale = side / min(image.size)
+    image = image.resize([max(side, int(length * scale)) for length in image.size], Image.Resampling.BICUBIC)
+    left, top = ((length - side) // 2 for length in image.size)
+    values = torch.from_numpy(np.asarray(image.crop((left, top, left + side, top + side))) / 255.0).float()
+    return ((values - torch.tensor(MEAN)) / torch.tensor(DEVIATION)).permute(2, 0, 1)[None]
+
+
+@lru_cache(maxsize=2)
+def _adapter(path: Path, dtype: torch.dtype) -> IPAdapter:
+    store = open_store(path)
+    with hollow():
+        made = IPAdapter(IPAdapterConfig.from_shapes(store.header.shapes))
+    load_into(made, store, dtype)
+    return made.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=1)
+def _encoder(folder: Path) -> Any:
+    """CLIP's image encoder from a folder, in single precision."""
+    told = config_json(folder)
+    if not told:
+        raise DarkroomError(f"'{folder}' has no config.json; name the folder of a CLIP image encoder.")
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    with hollow():
+        made = CLIPVisionModelWithProjection(CLIPVisionConfig(**told))
+    load_into(made, open_store(folder), torch.float32, allow_missing=("*position_ids",))
+    return made.eval().requires_grad_(False)

@@ -1,0 +1,30 @@
+"""Parts that hang on a model, from a file or a folder, under our names."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from darkroom.errors import DarkroomError
+from darkroom.weights.detect import detect
+from darkroom.weights.store import Store
+
+
+def native_part(store: Store, name: str) -> Store:
+    """The part called ``name`` in a store, under our names. Raises DarkroomError where it has none."""
+    found = detect(store.header)
+    if name not in found.parts:
+        there = ", ".join(found.parts) or found.layout
+        raise DarkroomError(f"{store.header.source} has no {name}, only: {there}; choose another file.")
+    return found.parts[name].native(store)
+
+
+def config_json(path: Path) -> Mapping[str, Any]:
+    """The config.json of a part's folder; nothing for a file. Raises DarkroomError where it is damaged."""
+    file = path / "config.json"
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise DarkroomError(f"'{file}' cannot be read ({error}); get it again.") from None

@@ -1,0 +1,119 @@
+"""Latent diffusion models of others: a network, a KL autoencoder and text encoders, whatever their family."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from darkroom.diffusion.process import Process
+from darkroom.families.family import Options, Reading
+from darkroom.families.source import Source
+from darkroom.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
+from darkroom.networks.conditioning import Conditioning
+from darkroom.weights.loading import hollow
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class TextSide(Protocol):
+    """The way from prompts to what a network is told."""
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """Its encoders, by the names that folders have for them."""
+        ...
+
+    def encode(self, prompts: Sequence[str], reading: Reading) -> Conditioning:
+        """One row a prompt."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentModel:
+    """A :class:`~darkroom.families.family.Model`. Sides of its pictures are multiples of ``multiple`` pixels.
+
+    ``mask_as`` lays out what a network that sees masks is shown; None for any other.
+    """
+
+    name: str
+    part: str
+    network: nn.Module
+    autoencoder: AutoencoderKL
+    text: TextSide
+    process_at: Callable[[int, int], Process]
+    defaults: dict[str, Any]
+    multiple: int
+    accepts: frozenset[str]
+    mask_as: Callable[[Tensor, Tensor], Tensor] | None = field(default=None)
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        return {self.part: self.network, "vae": self.autoencoder, **self.text.parts}
+
+    @property
+    def sees_mask(self) -> bool:
+        return self.mask_as is not None
+
+    @property
+    def downscale(self) -> int:
+        return self.autoencoder.downscale
+
+    def encode_prompts(self, prompts: Sequence[str], reading: Reading) -> Conditioning:
+        with torch.inference_mode():
+            return self.text.encode(prompts, reading)
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        if width % self.multiple or height % self.multiple:
+            raise ValueError(
+                f"{self.name} makes pictures whose sides are multiples of {self.multiple}, "
+                f"not {width}x{height}"
+            )
+        return self.autoencoder.config.latent_channels, height // self.downscale, width // self.downscale
+
+    def encode_pictures(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
+        with torch.inference_mode():
+            found = self.autoencoder.encode(pictures)
+        return found.mean, found.std
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self.autoencoder.decode(latents).clamp(-1, 1)
+
+    def control_hint(self, picture: Tensor) -> Tensor:
+        """Pixels in [0, 1] for U-Nets; latents for transformers, which see patches of those."""
+        return (picture + 1) / 2 if self.part == "unet" else self.encode_pictures(picture)[0]
+
+    def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
+        assert self.mask_as is not None
+        return self.mask_as(mask, masked)
+
+
+def autoencoder(source: Source, options: Options, scale: float, shift: float = 0.0) -> AutoencoderKL:
+    """The model's autoencoder; ``scale`` and ``shift`` of its latents are those of the family, for files that
+    do not say.
+    """
+    told = source.configs.get("vae")
+    config = (
+        AutoencoderKLConfig.from_diffusers({"scaling_factor": scale, "shift_factor": shift, **told})
+        if told
+        else AutoencoderKLConfig.from_shapes(source.store("vae").header.shapes, scale, shift)
+    )
+    with hollow():
+        made = AutoencoderKL(config)
+    return laid(made, source, "vae", options)
+
+
+def laid(module: Module, source: Source, part: str, options: Options) -> Module:
+    """A module that was built hollow, with its weights, in eval mode and without gradients."""
+    source.lay(module, part, options.dtype)
+    return module.eval().requires_grad_(False)
+
+
+def mask_and_masked(mask: Tensor, masked: Tensor) -> Tensor:
+    """What networks of nine channels see beside the signal: the mask at the latents' size, and the latents
+    of the masked picture.
+    """
+    return torch.cat([interpolate(mask, masked.shape[-2:]), masked], dim=1)  # nearest, as it was trained

@@ -1,0 +1,76 @@
+"""Text encoders out of a model's folder or file, and prompts as they read them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from darkroom.families.family import Options, Reading
+from darkroom.families.source import Source
+from darkroom.text.clip import ClipEncoder, Pooled
+from darkroom.text.emphasis import weighted
+from darkroom.text.encoded import Emphasis, Encoded, Text
+from darkroom.text.models import load_clip, load_t5
+from darkroom.text.t5 import T5Encoder, t5_vocabulary
+from darkroom.text.vocabulary import clip_vocabulary
+
+
+def clip_encoder(
+    source: Source,
+    part: str,
+    options: Options,
+    *,
+    layer: int = 1,
+    final_norm: bool = True,
+    pooled: Pooled = "none",
+    pad: int | None = None,
+    cut: int = 0,
+) -> ClipEncoder:
+    """A CLIP text encoder; ``pad`` fills up a prompt where no folder of a tokenizer says with what.
+
+    The others are as :class:`~darkroom.text.clip.ClipEncoder` has them. Raises DarkroomError for a part that
+    is missing or damaged.
+    """
+    told = source.configs.get(part) or None
+    loaded = load_clip(tensors(source, part), told, options.dtype, projection=pooled == "projected")
+    folder = tokenizer_folder(source, part)
+    vocabulary = clip_vocabulary(folder)
+    if folder is None and pad is not None:
+        vocabulary = vocabulary.padded_with(pad)
+    return ClipEncoder(loaded.model, vocabulary, layer, final_norm, pooled, cut)
+
+
+def t5_encoder(source: Source, part: str, options: Options, length: int) -> T5Encoder:
+    """A T5 encoder and its vocabulary. Raises DarkroomError where one of them is missing or damaged."""
+    vocabulary = t5_vocabulary(tokenizer_folder(source, part))
+    loaded = load_t5(tensors(source, part), source.configs.get(part) or None, options.dtype)
+    return T5Encoder(loaded.model, vocabulary, length)
+
+
+def tensors(source: Source, part: str) -> dict[str, Tensor]:
+    """All tensors of a part; of a mapped file, without reading them."""
+    store = source.store(part)
+    return {name: store.tensor(name) for name in store.header.tensors}
+
+
+def tokenizer_folder(source: Source, part: str) -> Path | None:
+    """The folder of a text encoder's tokenizer, in the model's folder or beside its file."""
+    folder = source.folder and source.folder / part.replace("text_encoder", "tokenizer")
+    return folder if folder and folder.is_dir() else None
+
+
+def read_by(clip: ClipEncoder, part: str, prompts: Sequence[str], reading: Reading) -> Encoded:
+    """Prompts as one of a model's CLIP encoders reads them."""
+    texts, how = texts_of(prompts, reading)
+    return clip.encode(texts, reading.clip_skip, reading.embeddings_of(part), how)
+
+
+def texts_of(prompts: Sequence[str], reading: Reading) -> tuple[Sequence[Text], Emphasis]:
+    """Prompts taken apart as the reading wants it, and how their weights count."""
+    match reading.emphasis:
+        case "none":
+            return list(prompts), "plain"
+        case "comfy":
+            return [weighted(prompt, "comfy") for prompt in prompts], "comfy"
+        case how:
+            return [weighted(prompt) for prompt in prompts], "plain" if how == "plain" else "a1111"

@@ -1,0 +1,141 @@
+"""What sampling starts from: noise, a picture under noise, and what of a picture stays as it is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from darkroom.diffusion.brownian import Brownian
+from darkroom.diffusion.editing import inpaint
+from darkroom.diffusion.grids import Grid
+from darkroom.diffusion.guidance import Guide
+from darkroom.diffusion.levels import Level, left
+from darkroom.diffusion.noise import Noise, varied
+from darkroom.diffusion.torch_noise import TorchCpu, TorchGpu, comfy
+from darkroom.families.family import Model
+from darkroom.studio.pictures import read_mask, read_to_fit, signal
+from darkroom.studio.request import Request
+
+NOISES: dict[str, Callable[[Sequence[int], Sequence[int]], Noise]] = {
+    "philox": Brownian,
+    "torch": TorchCpu,
+    "torch-gpu": TorchGpu,
+    "comfy": comfy,
+}
+"""Who draws the noise, of seeds and the shape of a row."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """The picture that a request starts from: ``latents`` (1, C, H, W), ``deviation`` of a random code.
+
+    ``mask`` (1, 1, H, W) is 1 where it is to be painted over; ``masked`` are the picture's latents without
+    that part and how far they may deviate. Of a request without a picture everything is None.
+    """
+
+    latents: Tensor | None = None
+    deviation: Tensor | None = None
+    mask: Tensor | None = None
+    masked: tuple[Tensor, Tensor | None] | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """One picture's start: the signal, the noise for the sampler, what of the picture is kept, and beside
+    what the network sees its signal, where it wants that.
+    """
+
+    x: Tensor
+    noise: Noise
+    keep: Callable[[Guide], Guide]
+    concat: Tensor | None
+
+
+class Draws:
+    """A noise's draws one after the other."""
+
+    def __init__(self, noise: Noise) -> None:
+        self.noise, self.taken = noise, 0
+
+    def take(self) -> Tensor:
+        """The next one."""
+        self.taken += 1
+        return self.noise(self.taken - 1)
+
+    def rest(self) -> Noise:
+        """The noise for a sampler, whose first draw is the one after those that were taken."""
+        later = self.taken - 1
+        return (lambda draw: self.noise(draw + later)) if later else self.noise
+
+
+def given_of(request: Request, model: Model) -> Given:
+    """Read and encode the pictures of a filled request."""
+    if request.init_image is None:
+        return Given()
+    width, height = request.width or 0, request.height or 0
+    picture = signal(read_to_fit(request.init_image, width, height))
+    latents, deviation = model.encode_pictures(picture)
+    if request.mask is None:
+        return Given(latents, deviation)
+    mask = torch.from_numpy(read_mask(request.mask, width, height))[None, None].float()
+    return Given(latents, deviation, mask, model.encode_pictures(picture * (mask < 0.5)))
+
+
+def start_of(request: Request, model: Model, given: Given, grid: Grid) -> Start:
+    """The start of a request for one picture.
+
+    With torch's noise the draws come in the order of diffusers' pipelines: a random code first, then the
+    noise, then the code of the masked picture, then the sampler's. Ours needs no such order: there a random
+    code is at its mean. A network that sees the mask starts from noise alone at full strength, as there, and
+    is trusted to keep the rest of the picture.
+    """
+    shape = model.latent_shape(request.width or 0, request.height or 0)
+    draws, draws_codes = Draws(NOISES[request.noise]((request.seed,), shape)), request.noise != "philox"
+
+    def code(latents: Tensor, deviation: Tensor | None) -> Tensor:
+        return latents + deviation * draws.take() if draws_codes and deviation is not None else latents
+
+    anew = given.latents is None or (model.sees_mask and given.mask is not None and request.strength == 1)
+    known = None if anew else code(given.latents, given.deviation)  # type: ignore[arg-type]
+    eps = start_noise(request, draws, shape)
+    masked = None if given.masked is None else code(*given.masked)
+    process = model.process_at(request.width or 0, request.height or 0)
+    x = noise_alone(eps, grid.start) if known is None else process.corrupt(known, eps, grid.start)
+    if model.sees_mask:
+        return Start(x, draws.rest(), lambda guide: guide, beside(model, given.mask, masked, shape))
+    return Start(x, draws.rest(), keeping(known, eps, given.mask), None)
+
+
+def noise_alone(eps: Tensor, level: Level) -> Tensor:
+    """What stands for a signal of which nothing is known: noise as strong as signal and noise together.
+
+    diffusers and ComfyUI start there too; where alpha is 0, nothing else could be.
+    """
+    return left(torch.hypot(level.alpha, level.sigma), eps) * eps
+
+
+def start_noise(request: Request, draws: Draws, shape: Sequence[int]) -> Tensor:
+    """The noise to start from, turned towards that of the variation's seed where there is one."""
+    eps = draws.take()
+    if request.variation_seed is None:
+        return eps
+    other = NOISES[request.noise]((request.variation_seed,), shape)(0)
+    return varied(eps, other, request.variation_strength)
+
+
+def beside(model: Model, mask: Tensor | None, masked: Tensor | None, shape: Sequence[int]) -> Tensor:
+    """The channels that lie beside the signal; without a picture a grey one is painted over as a whole."""
+    if mask is None or masked is None:
+        down = model.downscale
+        mask, masked = torch.ones(1, 1, down * shape[1], down * shape[2]), torch.zeros(1, *shape)
+    return model.mask_condition(mask, masked)
+
+
+def keeping(known: Tensor | None, eps: Tensor, mask: Tensor | None) -> Callable[[Guide], Guide]:
+    """What a guide is wrapped in so that the picture stays where the mask is black."""
+    if known is None or mask is None:
+        return lambda guide: guide
+    small = interpolate(mask, known.shape[-2:])  # nearest, as other tools have it
+    return lambda guide: inpaint(guide, known, eps, (small >= 0.5).float())

@@ -1,0 +1,6 @@
+"""LoRA and its kin as files name them: reading every style, finding the layers meant, and writing."""
+
+from darkroom.weights.adapter_formats.reading import AdapterFile, read_adapter
+from darkroom.weights.adapter_formats.targets import Target, Targets
+
+__all__ = ["AdapterFile", "Target", "Targets", "read_adapter"]

@@ -1,0 +1,225 @@
+"""FLUX against diffusers' own, with the same random weights."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from twins import (
+    assert_padding_changes_nothing,
+    assert_rows_stand_alone,
+    assert_same_gradients,
+    awake,
+    relative,
+    shapes,
+)
+
+from darkroom.errors import DarkroomError, InvalidRequest
+from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.flux import Flux, FluxConfig
+from darkroom.networks.flux_patches import fill_channels, pack, unpack
+
+reference = pytest.importorskip("diffusers.models.transformers.transformer_flux")
+
+DEV = {
+    "in_channels": 16,
+    "num_layers": 2,
+    "num_single_layers": 2,
+    "attention_head_dim": 16,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 12,
+    "pooled_projection_dim": 10,
+    "guidance_embeds": True,
+    "axes_dims_rope": [4, 6, 6],
+}
+SCHNELL = DEV | {"guidance_embeds": False, "num_single_layers": 1}
+FILL = DEV | {"in_channels": 16 + 16 + 256, "out_channels": 16}
+DEPTH = DEV | {"in_channels": 32, "out_channels": 16, "num_single_layers": 1}
+PUBLISHED = {"_class_name": "FluxTransformer2DModel", "patch_size": 1, "attention_head_dim": 128}
+REAL = {
+    "dev": PUBLISHED | {"guidance_embeds": True, "num_layers": 19, "num_single_layers": 38},
+    "schnell": PUBLISHED | {"guidance_embeds": False, "in_channels": 64, "pooled_projection_dim": 768},
+    "fill": PUBLISHED | {"guidance_embeds": True, "in_channels": 384, "out_channels": 64},
+    "depth": PUBLISHED | {"guidance_embeds": True, "in_channels": 128, "out_channels": 64},
+    "lite": PUBLISHED | {"guidance_embeds": True, "num_layers": 8, "axes_dims_rope": [16, 56, 56]},
+}
+
+
+def twins(values):
+    """Diffusers' network and ours, with the same weights."""
+    theirs = awake(reference.FluxTransformer2DModel(**values))
+    ours = Flux(FluxConfig.from_diffusers(values)).eval()
+    ours.load_state_dict(theirs.state_dict())
+    return ours, theirs
+
+
+def inputs(values, rows=2, high=6, wide=10):
+    """Of a picture wider than high. Times and scales are such that bfloat16 holds a thousand times them."""
+    draw = torch.Generator().manual_seed(1)
+    more = values["in_channels"] // 4 - 4
+    cond = Conditioning(
+        tokens=torch.randn(rows, 5, values["joint_attention_dim"], generator=draw),
+        pooled=torch.randn(rows, values["pooled_projection_dim"], generator=draw),
+        concat=torch.randn(rows, more, high, wide, generator=draw) if more else None,
+        extra={"guidance": torch.tensor([4.0, 2.0, 1.0])[:rows]} if values["guidance_embeds"] else {},
+    )
+    return torch.randn(rows, 4, high, wide, generator=draw), torch.tensor([0.25, 0.5, 0.125])[:rows], cond
+
+
+def ask(theirs, x, time, cond, first=0):
+    """Diffusers' network on the same question; ``first`` is the first coordinate of the patches."""
+    latents = x if cond.concat is None else torch.cat([x, cond.concat], dim=1)
+    patches, ids = pack(latents, 4 * latents.shape[1]), grid(x, first)
+    if "reference" in cond.extra:
+        patches = torch.cat([patches, pack(cond.extra["reference"], 4 * x.shape[1])], dim=1)
+        ids = torch.cat([ids, grid(cond.extra["reference"], 1)])
+    answer = theirs(
+        hidden_states=patches,
+        encoder_hidden_states=cond.tokens,
+        pooled_projections=cond.pooled,
+        timestep=time,
+        img_ids=ids,
+        txt_ids=torch.zeros(cond.tokens.shape[1], 3),
+        guidance=cond.extra.get("guidance"),
+    ).sample
+    high, wide = x.shape[-2] // 2, x.shape[-1] // 2
+    return unpack(answer[:, : high * wide], high, wide)
+
+
+def grid(x, first):
+    """The position of each patch as diffusers wants it."""
+    high, wide = x.shape[-2] // 2, x.shape[-1] // 2
+    return torch.tensor([[first, y, x] for y in range(high) for x in range(wide)]).float()
+
+
+@pytest.fixture(scope="module")
+def dev():
+    return twins(DEV)
+
+
+@pytest.mark.parametrize("values", [DEV, SCHNELL, FILL, DEPTH], ids=["dev", "schnell", "fill", "depth"])
+@torch.inference_mode()
+def test_answers_as_diffusers_does(values):
+    ours, theirs = twins(values)
+    question = inputs(values)
+    assert relative(ours(*question), ask(theirs, *question)) < 1e-5
+    x, time, cond = question
+    half = cond.to(dtype=torch.bfloat16)
+    ours, theirs = ours.bfloat16(), theirs.bfloat16()
+    answer = ours(x.bfloat16(), time, half)
+    assert answer.dtype == torch.bfloat16
+    assert relative(answer, ask(theirs, x.bfloat16(), time, half)) < 1e-2
+    assert ours(x, time, cond).dtype == torch.float32
+
+
+def test_gradients_are_those_of_diffusers(dev):
+    ours, theirs = dev
+    inputs_of = []
+    for network, call in ((ours, ours), (theirs, lambda *question: ask(theirs, *question))):
+        network.zero_grad()
+        x, time, cond = inputs(DEV)
+        parts = [part.requires_grad_() for part in (x, cond.tokens, cond.pooled, cond.extra["guidance"])]
+        answer = call(x, time, cond)
+        weights = torch.linspace(-1, 1, answer.numel()).view_as(answer)
+        (answer * weights).sum().backward()
+        inputs_of.append(parts)
+    assert_same_gradients(ours, theirs, *inputs_of)
+
+
+@torch.inference_mode()
+def test_a_picture_of_reference_stands_behind_the_latents_as_kontext_has_it(dev):
+    ours, theirs = dev
+    x, time, cond = inputs(DEV)
+    looked_at = replace(cond, extra=cond.extra | {"reference": torch.randn(2, 4, 4, 8)})
+    assert relative(ours(x, time, looked_at), ask(theirs, x, time, looked_at)) < 1e-5
+
+
+@torch.inference_mode()
+def test_neither_other_rows_nor_padding_change_an_answer(dev):
+    question = inputs(DEV, rows=3)
+    assert_rows_stand_alone(dev[0], *question)
+    assert_padding_changes_nothing(dev[0], *question)
+
+
+@torch.inference_mode()
+def test_rows_padded_to_different_lengths_are_what_they_are_alone(dev):
+    x, time, cond = inputs(DEV)
+    short = replace(cond.rows(slice(0, 1)), tokens=cond.tokens[:1, :2])
+    both = dev[0](x, time, Conditioning.stack([short, cond.rows(slice(1, 2))]))
+    assert relative(both[:1], dev[0](x[:1], time[:1], short)) < 1e-5
+
+
+@torch.inference_mode()
+def test_compiles_into_one_graph():
+    values = FILL | {"num_layers": 1, "num_single_layers": 1}
+    ours = awake(Flux(FluxConfig.from_diffusers(values)))
+    compiled = torch.compile(ours, fullgraph=True, backend="eager")
+    x, time, cond = inputs(values)
+    padded = replace(cond.padded(9), perturb=torch.tensor([[True, False], [False, True]]))
+    for question in ((x, time, cond), (x, time, padded)):
+        assert relative(compiled(*question), ours(*question)) < 1e-5
+
+
+@torch.inference_mode()
+def test_where_all_blocks_are_perturbed_a_patch_sees_itself_and_the_text_alone():
+    ours = awake(Flux(FluxConfig.from_diffusers(DEV | {"num_layers": 1, "num_single_layers": 0})))
+    x, time, cond = inputs(DEV)
+    mixed = replace(cond, perturb=torch.tensor([[True], [False]]))
+    elsewhere = x.clone()
+    elsewhere[..., 4:] += 1
+    before, after = ours(x, time, mixed), ours(elsewhere, time, mixed)
+    assert relative(after[0, ..., :4], before[0, ..., :4]) < 1e-5
+    assert relative(after[1, ..., :4], before[1, ..., :4]) > 1e-3
+    assert relative(before[1], ours(x, time, cond)[1]) < 1e-5
+    other = ours(x, time, replace(mixed, tokens=cond.tokens + 1))
+    assert relative(other[0], before[0]) > 1e-3
+
+
+@pytest.mark.parametrize("values", REAL.values(), ids=REAL)
+def test_published_sizes_have_diffusers_names_and_shapes(values):
+    with torch.device("meta"):
+        theirs = reference.FluxTransformer2DModel(**{k: v for k, v in values.items() if k[0] != "_"})
+        ours = Flux(FluxConfig.from_diffusers(values))
+    assert shapes(ours) == shapes(theirs)
+    assert FluxConfig.from_shapes(shapes(theirs)) == ours.config
+
+
+def test_each_pixel_of_a_mask_gets_a_channel_of_its_own():
+    """As the pipeline packs it: behind the picture's latents, row by row within eight by eight pixels."""
+    masked = torch.randn(1, 16, 4, 6)
+    mask = torch.arange(32 * 48).float().view(1, 1, 32, 48)
+    patches = pack(torch.cat([torch.zeros_like(masked), fill_channels(masked, mask)], dim=1), 384)
+    assert torch.equal(patches[..., 64:128], pack(masked, 64))
+    for y, x in ((0, 0), (5, 9), (31, 47), (12, 20)):
+        patch, inside = (y // 16) * 3 + x // 16, (y // 8 % 2) * 2 + x // 8 % 2
+        channel = 128 + ((y % 8) * 8 + x % 8) * 4 + inside
+        assert patches[0, patch, channel] == mask[0, 0, y, x]
+
+
+@torch.inference_mode()
+def test_says_what_is_wrong_with_a_question(dev):
+    x, time, cond = inputs(DEV)
+    with pytest.raises(InvalidRequest, match="16 divides"):
+        dev[0](x[..., :9], time, cond)
+    with pytest.raises(InvalidRequest, match="takes 4 channels of latents and got 6"):
+        dev[0](x, time, replace(cond, concat=torch.zeros(2, 2, 6, 10)))
+    with pytest.raises(ValueError, match="guidance"):
+        dev[0](x, time, replace(cond, extra={}))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"patch_size": 2}, "patch_size"),
+        ({"pooled_gelu": True}, "pooled_gelu"),
+        ({"_class_name": "SD3Transformer2DModel"}, "SD3Transformer2DModel"),
+        ({"attention_head_dim": 64}, "axes"),
+    ],
+)
+def test_refuses_a_config_that_it_cannot_follow(values, words):
+    with pytest.raises(DarkroomError, match=words):
+        FluxConfig.from_diffusers(values)
+
+
+def test_names_the_tensor_that_a_file_lacks():
+    with pytest.raises(DarkroomError, match=r"x_embedder\.weight"):
+        FluxConfig.from_shapes({"proj_out.weight": (64, 3072)})
