@@ -121,7 +121,7 @@ class Engine:
         """The numbers of the questions that can share a forward pass, as few passes as there can be."""
         groups: dict[object, list[int]] = {}
         for i, (job, query) in enumerate(asked):
-            who = id(query.network or job.network), id(job.process), job.precision
+            who = id(query.network or job.network), job.process, job.precision
             groups.setdefault((*who, query.x.shape[1:], query.cond.names), []).append(i)
         for members in groups.values():
             yield from (members[i : i + self.max_rows] for i in range(0, len(members), self.max_rows))

@@ -92,9 +92,8 @@ def increment(noise: Noise, draw: int, t: Level, s: Level) -> Tensor:
 def draws(x: Tensor, noise: Noise, drawn: Tensor, t: Level, s: Level) -> Iterator[Tensor]:
     """Step by step the noise for the way from ``t`` to ``s``; where ``drawn`` is 0, 0 without asking."""
     none = x.new_zeros(())
-    ways = zip(any_row(drawn), t.each(), s.each(), strict=True)
-    for draw, (due, *way) in enumerate(ways, start=1):
-        yield increment(noise, draw, *way).to(x) if due else none
+    for i, due in enumerate(any_row(drawn)):
+        yield increment(noise, i + 1, t.rows(i), s.rows(i)).to(x) if due else none
 
 
 def any_row(values: Tensor) -> list[bool]:

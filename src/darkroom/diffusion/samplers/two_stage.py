@@ -162,9 +162,9 @@ def dpmpp_sde(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Sampling
     """DPM-Solver++ for the stochastic equation in two stages: k-diffusion's ``sample_dpmpp_sde``."""
     t, s = grid.starts, grid.ends
     look, none = grid.between(t, s, 0.5), [x.new_zeros(())]
-    ways = enumerate(zip(any_row(s.sigma), t.each(), look.each(), s.each(), strict=True), start=1)
     noises = (
-        [part.to(x) for part in halves(noise, draw, *way)] if due else none for draw, (due, *way) in ways
+        [part.to(x) for part in halves(noise, i + 1, t.rows(i), look.rows(i), s.rows(i))] if due else none
+        for i, due in enumerate(any_row(s.sigma))
     )
     return two_estimates(x, churn(grid, noise), look, (renewed(t, look, eta), renewed(t, s, eta)), noises)
 
