@@ -185,3 +185,21 @@ def test_what_is_missing_is_named(roles: list[str], missing: list[str]):
 )
 def test_shapes_that_fit(patch: tuple[int, ...], weight: tuple[int, ...], answer: bool):
     assert fits(patch, weight) is answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "roles"),
+    [
+        ("loha with cores", {"hada_t1", "hada_t2"}),
+        ("lokr of two", {"lokr_w1_a", "lokr_w2_b"}),
+        ("lokr with cores", {"lokr_t2"}),
+        ("lokr of whole ones", {"lokr_w1", "lokr_w2"}),
+        ("dora", {"lora_magnitude_vector"}),
+        ("bias", {"lora_up_bias"}),
+    ],
+)
+def test_the_kinds_of_peft_are_what_they_are_called(kind: str, roles: set[str]):
+    """So that the comparison above does compare every kind."""
+    model = trained(CONFIGS[kind](["conv"]))
+    file = read_adapter(MemoryStore(peft.get_peft_model_state_dict(model)))
+    assert roles <= file.modules["conv"].keys()

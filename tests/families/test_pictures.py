@@ -1,136 +1,44 @@
-"""Whole pictures, from a folder that diffusers wrote: ours and its own pipeline's differ by 1 of 255 at most."""
-
-import warnings
+"""Whole pictures from folders that diffusers wrote: ours and its own differ by 1 of 255 at most."""
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from darkroom.studio.develop import develop
-from darkroom.studio.request import Request
-
-diffusers = pytest.importorskip("diffusers")
-from tests.families import tiny  # noqa: E402  it needs diffusers
-
-PROMPT, NEGATIVE, SEED, SIDE = "a red cat, and a dog", "blurred", 3, 64
-SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
-SCHEDULERS = {
-    "euler": ("EulerDiscreteScheduler", {"timestep_spacing": "leading"}, "leading"),
-    "euler_a": ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "leading"}, "leading"),
-    "dpmpp_2m": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}, "karras"),
-    "ddim": ("DDIMScheduler", {"set_alpha_to_one": False, "clip_sample": False}, "ddim"),
-    "lcm": ("LCMScheduler", {}, "lcm"),
-}
-"""Our sampler -> diffusers' class and options, and our scheduler."""
-FAMILIES = ("sd1", "sd2", "sdxl")
-TASKS = ("txt2img", "img2img", "inpaint")
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+from tests.families import pictures, tiny
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    return pictures.given_in(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
     """The folder of each tiny model, written once."""
     root, made = tmp_path_factory.mktemp("models"), {}
 
-    def folder(name):
+    def of(name):
         if name not in made:
             made[name] = tiny.save(getattr(tiny, name)(), root / name)
         return made[name]
 
-    return folder
+    return of
 
 
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    """A picture to start from and a mask, as files and in memory."""
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    picture = Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).resize((SIDE, SIDE))
-    mask = Image.new("L", (SIDE, SIDE), 0)
-    mask.paste(255, (16, 8, 56, 48))
-    picture.save(root / "picture.png")
-    mask.save(root / "mask.png")
-    return root / "picture.png", root / "mask.png", picture, mask
-
-
-def theirs(pipeline, task, pictures, steps, **settings):
-    """What the pipeline of diffusers for this task makes, (H, W, 3)."""
-    parts = {name: part for name, part in pipeline.components.items()}
-    kind = {"txt2img": "Text2Image", "img2img": "Image2Image", "inpaint": "Inpainting"}[task]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pipe = getattr(diffusers, f"AutoPipelineFor{kind}").from_pipe(pipeline, **{})
-        pipe.scheduler = parts["scheduler"]
-        pipe.set_progress_bar_config(disable=True)
-        given = {} if task == "txt2img" else {"image": pictures[2], "strength": 0.75}
-        given |= {"mask_image": pictures[3]} if task == "inpaint" else {}
-        generator = torch.Generator().manual_seed(SEED)
-        size = {"height": SIDE, "width": SIDE}
-        made = pipe(
-            PROMPT,
-            num_inference_steps=steps,
-            generator=generator,
-            output_type="np",
-            **size,
-            **given,
-            **settings,
-        )
-    return made.images[0] * 255
-
-
-def ours(folder, task, pictures, steps, **settings):
-    given = {} if task == "txt2img" else {"init_image": pictures[0], "strength": 0.75}
-    given |= {"mask": pictures[1]} if task == "inpaint" else {}
-    request = Request(
-        prompt=PROMPT,
-        model=str(folder),
-        seed=SEED,
-        steps=steps,
-        width=SIDE,
-        height=SIDE,
-        noise="torch",
-        **given,
-        **settings,
-    )
-    return develop(request).images[0].astype(float)
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("sampler", SCHEDULERS)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_stable_diffusion(folders, pictures, family, sampler, task):
-    name, options, scheduler = SCHEDULERS[sampler]
-    pipeline = getattr(tiny, family)()
-    prediction = "v_prediction" if family == "sd2" else "epsilon"
-    pipeline.scheduler = getattr(diffusers, name)(**SD, prediction_type=prediction, **options)
-    steps, scale = (4, 1.0) if sampler == "lcm" else (8, 5.0)
-    expected = theirs(pipeline, task, pictures, steps, guidance_scale=scale, negative_prompt=NEGATIVE)
-    folder = folders(family)
-    made = ours(
-        folder,
-        task,
-        pictures,
-        steps,
-        cfg_scale=scale,
-        negative=NEGATIVE,
-        sampler=sampler,
-        scheduler=scheduler,
-    )
-    assert made.std() > 10
-    print(family, sampler, task, np.abs(made - expected).max())
-    assert np.abs(made - expected).max() <= 1
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("family", ["sd3", "flux"])
-def test_flows(folders, pictures, family, task):
-    pipeline = getattr(tiny, family)()
-    scale = (
-        {"guidance_scale": 4.0} if family == "flux" else {"guidance_scale": 4.0, "negative_prompt": NEGATIVE}
-    )
-    expected = theirs(pipeline, task, pictures, 8, **scale)
-    own = {"guidance": 4.0} if family == "flux" else {"cfg_scale": 4.0, "negative": NEGATIVE}
-    made = ours(folders(family), task, pictures, 8, **own)
-    print(family, task, np.abs(made - expected).max())
+def check(made, expected):
     assert made.std() > 10
     assert np.abs(made - expected).max() <= 1
+
+
+@pytest.mark.parametrize("task", pictures.TASKS)
+@pytest.mark.parametrize("sampler", pictures.SCHEDULERS)
+@pytest.mark.parametrize("family", pictures.FAMILIES)
+def test_stable_diffusion(folder, given, family, sampler, task):
+    check(*pictures.stable_diffusion(family, sampler, task, folder(family), given))
+
+
+@pytest.mark.parametrize("task", pictures.TASKS)
+@pytest.mark.parametrize("family", pictures.FLOWS)
+def test_flows(folder, given, family, task):
+    check(*pictures.flow(family, task, folder(family), given))

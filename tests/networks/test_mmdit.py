@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mmdit_twins import SD3, SD35_LARGE, SD35_MEDIUM, ask, inputs, reference, twins
 from twins import (
     assert_padding_changes_nothing,
     assert_rows_stand_alone,
@@ -14,25 +15,8 @@ from twins import (
 )
 
 from darkroom.errors import DarkroomError, InvalidRequest
-from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.mmdit import MMDiT, MMDiTConfig
 
-reference = pytest.importorskip("diffusers.models.transformers.transformer_sd3")
-
-SD3 = {
-    "sample_size": 16,
-    "in_channels": 4,
-    "out_channels": 4,
-    "num_layers": 3,
-    "attention_head_dim": 16,
-    "num_attention_heads": 2,
-    "joint_attention_dim": 12,
-    "caption_projection_dim": 32,
-    "pooled_projection_dim": 10,
-    "pos_embed_max_size": 12,
-}
-SD35_LARGE = SD3 | {"qk_norm": "rms_norm"}
-SD35_MEDIUM = SD35_LARGE | {"dual_attention_layers": [0, 1]}
 INPAINT = SD3 | {"in_channels": 9}
 PUBLISHED = {
     "_class_name": "SD3Transformer2DModel",
@@ -51,33 +35,6 @@ PUBLISHED = {
 LARGE = {"num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432, "qk_norm": "rms_norm"}
 MEDIUM = {"qk_norm": "rms_norm", "pos_embed_max_size": 384, "dual_attention_layers": list(range(13))}
 REAL = {"3 medium": PUBLISHED, "3.5 large": PUBLISHED | LARGE, "3.5 medium": PUBLISHED | MEDIUM}
-
-
-def twins(values):
-    """Diffusers' network and ours, with the same weights."""
-    theirs = awake(reference.SD3Transformer2DModel(**values))
-    ours = MMDiT(MMDiTConfig.from_diffusers(values)).eval()
-    torch.testing.assert_close(ours.pos_embed.pos_embed, theirs.pos_embed.pos_embed, rtol=0, atol=1e-6)
-    ours.load_state_dict(theirs.state_dict())
-    return ours, theirs
-
-
-def inputs(values, rows=2, high=8, wide=14):
-    """Of a picture wider than high."""
-    draw = torch.Generator().manual_seed(1)
-    more = values["in_channels"] - 4
-    cond = Conditioning(
-        tokens=torch.randn(rows, 5, values["joint_attention_dim"], generator=draw),
-        pooled=torch.randn(rows, values["pooled_projection_dim"], generator=draw),
-        concat=torch.randn(rows, more, high, wide, generator=draw) if more else None,
-    )
-    return torch.randn(rows, 4, high, wide, generator=draw), torch.tensor([0.25, 0.873, 0.5])[:rows], cond
-
-
-def ask(theirs, x, time, cond, **more):
-    """Diffusers' network on the same question."""
-    latents = x if cond.concat is None else torch.cat([x, cond.concat], dim=1)
-    return theirs(latents, cond.tokens, cond.pooled, 1000 * time, **more).sample
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +92,9 @@ def test_rows_go_past_the_blocks_that_they_are_to_skip(medium):
 def test_what_is_added_after_the_blocks_is_what_diffusers_adds(medium):
     ours, theirs = medium
     x, time, cond = inputs(SD35_MEDIUM)
-    control = [torch.randn(2, 28, 32), torch.randn(2, 28, 32), None]
-    wanted = ask(theirs, x, time, cond, block_controlnet_hidden_states=[*control[:2], torch.zeros(1)])
-    assert relative(ours(x, time, cond, control), wanted) < 1e-5
+    one, two = torch.randn(2, 28, 32), torch.randn(2, 28, 32)
+    wanted = ask(theirs, x, time, cond, block_controlnet_hidden_states=[one, two, torch.zeros(1)])
+    assert relative(ours(x, time, cond, [[one], [0.25 * two, 0.75 * two], []]), wanted) < 1e-5
 
 
 @torch.inference_mode()

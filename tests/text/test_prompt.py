@@ -130,6 +130,10 @@ def test_weights_of_comfy(text, fragments):
         ("[a]", [(10, "[a]")]),
         ("[a:b:c]", [(10, "[a:b:c]")]),
         ("(a:b) [c:(d:1.2):3]", [(3, "(a:b) c"), (10, "(a:b) (d:1.2)")]),
+        (
+            "[(a:b:c):d:3]",
+            [(10, "[(a:b:c):d:3]")],
+        ),  # as in A1111: two colons are no syntax, nor is what holds them
         (r"\[a:b:3\]", [(10, r"\[a:b:3\]")]),
         (r"[a\:x:b:3]", [(3, r"a\:x"), (10, "b")]),
         ("x | [y:3]", [(3, "x | "), (10, "x | y")]),

@@ -48,9 +48,7 @@ def seeing(network: nn.Module, shown: Sequence[Shown]) -> Iterator[list[Seen]]:
     if not isinstance(network, UNet):
         raise DarkroomError("this model takes no IP-Adapter; leave it out, or choose another model.")
     adapters = [_adapter(path, network.dtype) for path, _, _ in shown]
-    tokens = [
-        tokens_of(one, encoder, picture) for one, (_, encoder, picture) in zip(adapters, shown, strict=True)
-    ]
+    tokens = [tokens_of(one, *told) for one, (_, *told) in zip(adapters, shown, strict=True)]
     attach(network, *adapters)
     try:
         yield tokens
@@ -60,7 +58,7 @@ def seeing(network: nn.Module, shown: Sequence[Shown]) -> Iterator[list[Seen]]:
 
 @torch.inference_mode()
 def tokens_of(adapter: IPAdapter, encoder: Path, picture: np.ndarray) -> Seen:
-    """A picture as an adapter's tokens. The plain kind hears the embedding, the other the last layer but one."""
+    """A picture as an adapter's tokens: of the embedding, or for the "plus" kind the last layer but one."""
     network = _encoder(encoder)
     pixels = prepared(picture, network.config.image_size)
     weight = next(adapter.image_proj.parameters())
@@ -80,7 +78,7 @@ def tokens_of(adapter: IPAdapter, encoder: Path, picture: np.ndarray) -> Seen:
 
 
 def prepared(picture: np.ndarray, side: int) -> Tensor:
-    """A picture as CLIP sees it: the shorter side scaled to ``side``, the middle cut out; (1, 3, side, side)."""
+    """A picture as CLIP sees it, (1, 3, side, side): its shorter side scaled, its middle cut out."""
     image = Image.fromarray(picture)
     scale = side / min(image.size)
     image = image.resize([max(side, int(length * scale)) for length in image.size], Image.Resampling.BICUBIC)

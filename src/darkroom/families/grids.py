@@ -23,7 +23,7 @@ def sd3(schedule: Schedule, steps: int) -> Grid:
 
 
 @grid(
-    "ddim",
+    "ddim_original",
     label="DDIM original",
     when="DDIM as Stable Diffusion was shown: it ends one level short of clean.",
 )

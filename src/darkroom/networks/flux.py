@@ -195,7 +195,7 @@ class Flux(FluxTrunk):
         self.proj_out = nn.Linear(config.width, config.out_channels)
 
     def forward(
-        self, x: Tensor, time: Tensor, cond: Conditioning, control: Sequence[Tensor | None] | None = None
+        self, x: Tensor, time: Tensor, cond: Conditioning, control: Sequence[Sequence[Tensor]] | None = None
     ) -> Tensor:
         """``x`` (B, C, H, W) with even H and W, ``time`` (B,) in [0, 1] -> (B, C, H, W).
 
@@ -204,17 +204,17 @@ class Flux(FluxTrunk):
         FLUX Fill, the latents of the depth or edge picture for the others. ``extra["reference"]``
         (B, C, H', W'), also even, are the latents of a picture to look at beside ``x`` (FLUX Kontext).
 
-        ``control`` holds what is added after each block, (B, N, width) or None where nothing is.
+        ``control`` holds for each block what is added to the picture after it, (B, N, width) each.
 
         Raises InvalidRequest for an odd size, and for channels that are not those of this network.
         """
         start = self.start(x, time, cond)
 
         def visit(block: int, picture: Tensor) -> Tensor:
-            more = None if control is None else control[block]
-            if more is None:
-                return picture
-            return picture + F.pad(more, (0, 0, 0, picture.shape[1] - more.shape[1]))  # none for a reference
+            for more in control[block] if control else ():
+                behind = picture.shape[1] - more.shape[1]  # the patches of a reference
+                picture = picture + F.pad(more.to(picture.dtype), (0, 0, 0, behind))
+            return picture
 
         picture = self.run(start, cond.perturb, visit)[:, : x.shape[-2] * x.shape[-1] // 4]
         patches = self.proj_out(self.norm_out(picture, start.told))

@@ -1,7 +1,7 @@
 """MMDiT, the transformer of Stable Diffusion 3 and 3.5 (Esser et al. 2024, arXiv 2403.03206, figure 2).
 
-Patches of the latents with fixed positions, and blocks in which picture and text have weights of their own and
-one attention between them. Its tensors bear the names that diffusers has.
+Patches of the latents with fixed positions, and blocks in which picture and text have weights of their own
+and one attention between them. Its tensors bear the names that diffusers has.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,9 +40,10 @@ OPTIONS = {
 class MMDiTConfig:
     """``depth`` blocks of ``heads`` heads of width ``head``, over patches of ``patch`` latents a side.
 
-    ``grid`` patches a side have positions, of which a picture takes the middle; a new network's are spaced such
-    that the whole grid spans ``sample`` latents. ``dual`` numbers the blocks that have one more attention, of the
-    picture alone, and ``qk_norm`` says whether queries and keys are normalised (both from version 3.5).
+    ``grid`` patches a side have positions, of which a picture takes the middle; a new network's are spaced
+    such that the whole grid spans ``sample`` latents. ``dual`` numbers the blocks that have one more
+    attention, of the picture alone, and ``qk_norm`` says whether queries and keys are normalised (both from
+    version 3.5).
     """
 
     in_channels: int = 16
@@ -111,8 +112,8 @@ class PatchEmbedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (B, C, H, W) -> (B, N, width), row by row.
 
-        Raises InvalidRequest where the patch does not divide the picture, where that is larger than the square
-        of positions, and for a wrong number of channels.
+        Raises InvalidRequest where the patch does not divide the picture, where that is larger than the
+        square of positions, and for a wrong number of channels.
         """
         self.check(x)
         high, wide = (side // self.patch for side in x.shape[-2:])
@@ -123,10 +124,10 @@ class PatchEmbedding(nn.Module):
 
     def check(self, x: Tensor) -> None:
         """Refuse what has no answer."""
-        channels, high, wide = x.shape[1:]
-        if high % self.patch or wide % self.patch or max(high, wide) > self.patch * self.grid:
+        (channels, high, wide), most = x.shape[1:], self.patch * self.grid
+        if high % self.patch or wide % self.patch or max(high, wide) > most:
             raise InvalidRequest(
-                f"this network draws latents whose sides {self.patch} divides, up to {self.patch * self.grid}, "
+                f"this network draws latents whose sides {self.patch} divides, up to {most}, "
                 f"not {high}x{wide}; choose another size, in pixels a multiple of {8 * self.patch}."
             )
         if channels != self.proj.in_channels:
@@ -166,24 +167,33 @@ class MMDiT(nn.Module):
         self.proj_out = nn.Linear(width, config.patch**2 * config.out_channels)
 
     def forward(
-        self, x: Tensor, time: Tensor, cond: Conditioning, control: Sequence[Tensor | None] | None = None
+        self, x: Tensor, time: Tensor, cond: Conditioning, control: Sequence[Sequence[Tensor]] | None = None
     ) -> Tensor:
         """``x`` (B, C, H, W), ``time`` (B,) in [0, 1] -> (B, C, H, W).
 
         ``cond`` needs tokens and pooled. ``concat`` (B, C', H, W) is laid behind ``x`` (inpainting).
         ``extra["skip"]`` (B, blocks) bool is True where a row is to go past a block (skip-layer guidance).
 
-        ``control`` holds what is added after each block, (B, N, width) or None where nothing is.
+        ``control`` holds for each block what is added to the picture after it, (B, N, width) each.
 
         Raises InvalidRequest for a size or channels that this network does not have.
         """
         assert cond.tokens is not None and cond.pooled is not None
-        dtype = self.proj_out.weight.dtype
-        latents = x if cond.concat is None else torch.cat([x, cond.concat.to(x.dtype)], dim=1)
-        picture, text = self.pos_embed(latents.to(dtype)), self.context_embedder(cond.tokens.to(dtype))
+        dtype = self.dtype
+        picture, text = self.embed(x, cond), self.context_embedder(cond.tokens.to(dtype))
         told = self.time_text_embed(time, cond.pooled.to(dtype))
-        picture = self.run(picture, text, told, cond, control or [None] * self.config.depth)
+        picture = self.run(picture, text, told, cond, control or [()] * self.config.depth)
         return self.unpatch(self.proj_out(self.norm_out(picture, told)), *x.shape[-2:]).to(x.dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.proj_out.weight.dtype
+
+    def embed(self, x: Tensor, cond: Conditioning) -> Tensor:
+        """The picture's patches in their places: (B, N, width)."""
+        latents = x if cond.concat is None else torch.cat([x, cond.concat.to(x.dtype)], dim=1)
+        return self.pos_embed(latents.to(self.dtype))
 
     def run(
         self,
@@ -191,7 +201,7 @@ class MMDiT(nn.Module):
         text: Tensor,
         told: Tensor,
         cond: Conditioning,
-        control: Sequence[Tensor | None],
+        control: Sequence[Sequence[Tensor]],
     ) -> Tensor:
         """The picture (B, N, width) after all blocks."""
         mask = joint_mask(cond.mask, picture.shape[1])
@@ -203,8 +213,8 @@ class MMDiT(nn.Module):
             if skip is not None:
                 past = skip[:, i, None, None]
                 picture, text = torch.where(past, before[0], picture), torch.where(past, before[1], text)
-            more = control[i]
-            picture = picture if more is None else picture + more
+            for more in control[i]:
+                picture = picture + more.to(picture.dtype)
         return picture
 
     def unpatch(self, tokens: Tensor, high: int, wide: int) -> Tensor:

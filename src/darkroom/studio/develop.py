@@ -159,11 +159,12 @@ def jobs_of(request: Request, model: Model, hung: Hung | None = None) -> list[Jo
         jobs.append(
             Job(
                 sampler(start.x, grid, start.noise),
-                start.keep(seeing(guide, start.concat)),
+                start.kept.guide(guide) if start.kept else seeing(guide, start.concat),
                 process,
                 hung.network,
                 sampler.questions(grid),
                 getattr(torch, request.precision),
+                start.kept.settle if start.kept else None,
             )
         )
     return jobs

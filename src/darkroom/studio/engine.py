@@ -26,8 +26,8 @@ class Job:
     """One picture under way.
 
     ``questions`` is how often its sampler will ask, ``answered`` how often it has been answered;
-    ``precision`` is what the network computes in; ``on_step(job, x0)`` hears every estimate of the clean
-    signal.
+    ``precision`` is what the network computes in; ``settle`` has the last word on the final signal;
+    ``on_step(job, x0)`` hears every estimate of the clean signal.
     """
 
     sampling: Sampling
@@ -36,6 +36,7 @@ class Job:
     network: nn.Module
     questions: int
     precision: torch.dtype = torch.float32
+    settle: Callable[[Tensor], Tensor] | None = None
     on_step: Callable[["Job", Tensor], None] | None = None
     result: Tensor | None = None
     answered: int = 0
@@ -69,7 +70,8 @@ class Job:
         try:
             x, level = move()
         except StopIteration as stop:
-            self.result, self.queries = stop.value, ()
+            self.result = stop.value if self.settle is None else self.settle(stop.value)
+            self.queries = ()
         else:
             self._guiding = self.guide(x, level)
             self.queries = next(self._guiding)

@@ -43,14 +43,31 @@ class Given:
 
 @dataclass(frozen=True)
 class Start:
-    """One picture's start: the signal, the noise for the sampler, what of the picture is kept, and beside
-    what the network sees its signal, where it wants that.
+    """One picture's start: the signal, the noise for the sampler, what of the picture is kept under way and
+    in the end, and what the network sees beside its signal, where it wants that.
     """
 
     x: Tensor
     noise: Noise
-    keep: Callable[[Guide], Guide]
-    concat: Tensor | None
+    kept: "Kept | None" = None
+    concat: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Latents that stay as they are where ``mask`` is 0; ``eps`` is the noise that sampling began with."""
+
+    known: Tensor
+    eps: Tensor
+    mask: Tensor
+
+    def guide(self, guide: Guide) -> Guide:
+        """Under way: the guide sees them under their noise, and answers them."""
+        return inpaint(guide, self.known, self.eps, self.mask)
+
+    def settle(self, x: Tensor) -> Tensor:
+        """In the end: to the bit, wherever the sampler's last step led."""
+        return torch.where(self.mask > 0, x, self.known.to(x))
 
 
 class Draws:
@@ -104,8 +121,8 @@ def start_of(request: Request, model: Model, given: Given, grid: Grid) -> Start:
     process = model.process_at(request.width or 0, request.height or 0)
     x = noise_alone(eps, grid.start) if known is None else process.corrupt(known, eps, grid.start)
     if model.sees_mask:
-        return Start(x, draws.rest(), lambda guide: guide, beside(model, given.mask, masked, shape))
-    return Start(x, draws.rest(), keeping(known, eps, given.mask), None)
+        return Start(x, draws.rest(), concat=beside(model, given.mask, masked, shape))
+    return Start(x, draws.rest(), kept(known, eps, given.mask))
 
 
 def noise_alone(eps: Tensor, level: Level) -> Tensor:
@@ -133,9 +150,9 @@ def beside(model: Model, mask: Tensor | None, masked: Tensor | None, shape: Sequ
     return model.mask_condition(mask, masked)
 
 
-def keeping(known: Tensor | None, eps: Tensor, mask: Tensor | None) -> Callable[[Guide], Guide]:
-    """What a guide is wrapped in so that the picture stays where the mask is black."""
+def kept(known: Tensor | None, eps: Tensor, mask: Tensor | None) -> Kept | None:
+    """What stays of the picture, at the latents' size."""
     if known is None or mask is None:
-        return lambda guide: guide
+        return None
     small = interpolate(mask, known.shape[-2:])  # nearest, as other tools have it
-    return lambda guide: inpaint(guide, known, eps, (small >= 0.5).float())
+    return Kept(known, eps, (small >= 0.5).float())

@@ -2,5 +2,6 @@
 
 from darkroom.weights.adapter_formats.reading import AdapterFile, read_adapter
 from darkroom.weights.adapter_formats.targets import Target, Targets
+from darkroom.weights.adapter_formats.writing import save_adapter
 
-__all__ = ["AdapterFile", "Target", "Targets", "read_adapter"]
+__all__ = ["AdapterFile", "Target", "Targets", "read_adapter", "save_adapter"]
