@@ -25,10 +25,6 @@ from darkroom.weights.store import open_store
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 """Of the pixels that CLIP was trained on."""
-NORMAL, PLUS = "image_embeds", "last but one"
-
-Shown = tuple[Path, Path, np.ndarray]
-"""An IP-Adapter's file, its image encoder's folder, and a picture, uint8 (H, W, 3)."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +35,26 @@ class Seen:
     nothing: Tensor
 
 
-@contextmanager
-def seeing(network: nn.Module, shown: Sequence[Shown]) -> Iterator[list[Seen]]:
-    """While the block lasts the network sees pictures; gives their tokens, in order.
+@dataclass(frozen=True)
+class Loaded:
+    """An IP-Adapter, and what became of the tensors in its file."""
 
-    Raises DarkroomError for a network that cannot, and for an adapter or encoder that does not fit.
+    adapter: IPAdapter
+    account: str
+
+
+@contextmanager
+def seeing(network: nn.Module, paths: Sequence[Path], allow_pickle: bool = False) -> Iterator[list[Loaded]]:
+    """While the block lasts the network sees pictures, through the IP-Adapters in these files.
+
+    Raises DarkroomError for a network that cannot, and for an adapter that does not fit.
     """
     if not isinstance(network, UNet):
         raise DarkroomError("this model takes no IP-Adapter; leave it out, or choose another model.")
-    adapters = [_adapter(path, network.dtype) for path, _, _ in shown]
-    tokens = [tokens_of(one, *told) for one, (_, *told) in zip(adapters, shown, strict=True)]
-    attach(network, *adapters)
+    loaded = [_adapter(path, network.dtype, allow_pickle) for path in paths]
+    attach(network, *(one.adapter for one in loaded))
     try:
-        yield tokens
+        yield loaded
     finally:
         detach(network)
 
@@ -88,12 +91,12 @@ def prepared(picture: np.ndarray, side: int) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _adapter(path: Path, dtype: torch.dtype) -> IPAdapter:
-    store = open_store(path)
+def _adapter(path: Path, dtype: torch.dtype, allow_pickle: bool) -> Loaded:
+    store = open_store(path, allow_pickle)
     with hollow():
         made = IPAdapter(IPAdapterConfig.from_shapes(store.header.shapes))
-    load_into(made, store, dtype)
-    return made.eval().requires_grad_(False)
+    account = load_into(made, store, dtype)
+    return Loaded(made.eval().requires_grad_(False), str(account))
 
 
 @lru_cache(maxsize=1)
