@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,13 @@ def with_parts(name: str, pipeline: Any, **parts: Any) -> Any:
         return kind(**pipeline.components, **parts) if name != "FluxControlNetPipeline" else kind(
             **{k: v for k, v in pipeline.components.items() if k not in ("image_encoder", "feature_extractor")}, **parts
         )
+
+
+def copied(pipeline: Any, *more: str) -> Any:
+    """A pipeline whose network and encoders may be changed without harm to the first."""
+    names = ("unet", "text_encoder", "text_encoder_2", *more)
+    parts = {k: deepcopy(v) if k in names else v for k, v in pipeline.components.items()}
+    return tiny.quietly(type(pipeline), **parts, **NO_CHECKER.get(type(pipeline).__name__, {}))
+
+
+NO_CHECKER = {"StableDiffusionPipeline": {"requires_safety_checker": False}}

@@ -1,7 +1,7 @@
 """ControlNets beside the network that they steer: read from a file or a folder, for U-Nets, MMDiT and FLUX."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -137,10 +137,13 @@ SIGNS: Mapping[type, tuple[str, ...]] = {
 
 
 def _unet_by_shapes(shapes: Shapes, steered: UNetConfig) -> ControlNetConfig:
-    """Its heads are counted as in the U-Net that it steers."""
-    if len(set(steered.heads)) == 1:
-        return ControlNetConfig.from_shapes(shapes, heads=steered.heads[0])
-    return ControlNetConfig.from_shapes(shapes, head_dim=steered.widths[0] // steered.heads[0])
+    """What shapes do not show is as in the U-Net that it steers, of which it was a copy once."""
+    config = ControlNetConfig.from_shapes(shapes, heads=1)
+    hidden = {name: getattr(steered, name) for name in UNSHOWN}
+    return replace(config, unet=replace(config.unet, **hidden))
+
+
+UNSHOWN = ("heads", "groups", "eps", "flip_sin_to_cos", "freq_shift")
 
 
 def _latents_alone(path: Path, config: MMDiTControlNetConfig) -> MMDiTControlNet:

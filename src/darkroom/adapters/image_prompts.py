@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from darkroom.adapters.reading import config_json
+from darkroom.adapters.reading import config_json, part_of
 from darkroom.errors import DarkroomError
 from darkroom.networks.ip_adapter import IPAdapter, IPAdapterConfig, attach, detach
 from darkroom.networks.unet import UNet
@@ -105,9 +105,10 @@ def _encoder(folder: Path) -> Any:
     told = config_json(folder)
     if not told:
         raise DarkroomError(f"'{folder}' has no config.json; name the folder of a CLIP image encoder.")
+    store = part_of(open_store(folder), "image_encoder")
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     with hollow():
         made = CLIPVisionModelWithProjection(CLIPVisionConfig(**told))
-    load_into(made, open_store(folder), torch.float32, allow_missing=("*position_ids",))
+    load_into(made, store, torch.float32, allow_missing=("*position_ids",))
     return made.eval().requires_grad_(False)

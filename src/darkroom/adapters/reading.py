@@ -10,11 +10,16 @@ from darkroom.weights.detect import Detected, detect
 from darkroom.weights.store import Store
 
 
+CALLED = {"controlnet": "ControlNet", "image_encoder": "CLIP image encoder"}
+"""What messages call parts."""
+
+
 def part_of(store: Store, name: str) -> Store:
     """The part called ``name`` in a store, under our names. Raises DarkroomError where it has none."""
     found = detect(store.header)
     if name not in found.parts:
-        raise DarkroomError(f"{store.header.source} has no {name} but {account(found)}; choose another file.")
+        called = CALLED.get(name, name)
+        raise DarkroomError(f"{store.header.source} has no {called} but {account(found)}; choose another file.")
     return found.parts[name].native(store)
 
 
