@@ -124,13 +124,17 @@ def as_processors(made: Mapping[tuple[str, str], tuple[Tensor, Tensor]]) -> dict
     tensors = {}
     for (part, name), (down, up) in made.items():
         place, last = published(part, name).replace("to_out.0", "to_out").rsplit(".", 1)
-        start = f"{part}.{place}.processor.{last}_lora" if part == "unet" else f"{part}.{place}.to_{last[0]}_lora"
+        start = (
+            f"{part}.{place}.processor.{last}_lora" if part == "unet" else f"{part}.{place}.to_{last[0]}_lora"
+        )
         tensors |= {f"{start}.down.weight": down, f"{start}.up.weight": up * ALPHA / RANK}
     return tensors
 
 
 @contextmanager
-def merged(pipeline: Any, made: Mapping[tuple[str, str], tuple[Tensor, Tensor]], weight: float) -> Iterator[None]:
+def merged(
+    pipeline: Any, made: Mapping[tuple[str, str], tuple[Tensor, Tensor]], weight: float
+) -> Iterator[None]:
     """The pipeline with a LoRA's product added to its weights, by the formula of the paper."""
     layers = [getattr(pipeline, part).get_submodule(name) for part, name in made]
     before = [layer.weight.data for layer in layers]
@@ -194,8 +198,17 @@ def with_parts(name: str, pipeline: Any, **parts: Any) -> Any:
     kind = getattr(diffusers, name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return kind(**pipeline.components, **parts) if name != "FluxControlNetPipeline" else kind(
-            **{k: v for k, v in pipeline.components.items() if k not in ("image_encoder", "feature_extractor")}, **parts
+        return (
+            kind(**pipeline.components, **parts)
+            if name != "FluxControlNetPipeline"
+            else kind(
+                **{
+                    k: v
+                    for k, v in pipeline.components.items()
+                    if k not in ("image_encoder", "feature_extractor")
+                },
+                **parts,
+            )
         )
 
 

@@ -12,8 +12,8 @@ from darkroom.studio.models import load_model
 
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
-from tests.families import hanging, tiny  # noqa: E402  they need diffusers
-from tests.families.hanging import far, ours, theirs  # noqa: E402
+from tests.families import hanging, tiny
+from tests.families.hanging import far, ours, theirs
 
 NOTHING = Attachments()
 
@@ -109,14 +109,18 @@ def test_a_lora_by_its_name_in_the_prompt(folders, root, monkeypatch):
     by_name = ours(folders("sd1"), "sd1", NOTHING, prompt=f"{hanging.PROMPT}<lora:ink:0.5>")
     by_file = ours(folders("sd1"), "sd1", Attachments(loras=(Lora(file, 0.5),)))
     assert far(by_name, by_file) == 0 and by_name.notices == by_file.notices
-    twice = ours(folders("sd1"), "sd1", Attachments(loras=(Lora(file, 0.2),)), prompt=f"{hanging.PROMPT}<lora:ink:0.3>")
+    twice = ours(
+        folders("sd1"), "sd1", Attachments(loras=(Lora(file, 0.2),)), prompt=f"{hanging.PROMPT}<lora:ink:0.3>"
+    )
     print("@@ twice", far(twice, by_file))
     assert far(twice, by_file) <= 1
 
 
 def test_what_does_not_fit_is_one_sentence_and_the_model_stays_as_it_was(folders, plain, root):
-    other = hanging.saved(hanging.as_kohya(hanging.factors(parts_of("flux")), False), root / "other.safetensors")
-    with pytest.raises(DarkroomError, match="none of the .* layers .* is in this model") as error:
+    other = hanging.saved(
+        hanging.as_kohya(hanging.factors(parts_of("flux")), False), root / "other.safetensors"
+    )
+    with pytest.raises(DarkroomError, match=r"none of the .* layers .* is in this model") as error:
         ours(folders("sd1"), "sd1", Attachments(loras=(Lora(other),)))
     assert "\n" not in str(error.value)
     made = hanging.factors({"unet": parts_of("sd1")["unet"]})
@@ -190,11 +194,37 @@ def test_a_controlnet_for_some_of_the_steps(folders, nets, shares):
     (network, _), (folder, _), ((hint, image), _) = nets("sd1")
     pipeline = hanging.with_parts(NAMES["sd1"], tiny.sd1(), controlnet=network)
     expected = theirs(
-        pipeline, "sd1", image=image, control_guidance_start=shares[0], control_guidance_end=shares[1],
+        pipeline,
+        "sd1",
+        image=image,
+        control_guidance_start=shares[0],
+        control_guidance_end=shares[1],
         num_inference_steps=6,
     )
-    result = ours(folders("sd1"), "sd1", Attachments(controls=(Control(folder, hint, 1.0, *shares),)), steps=6)
+    result = ours(
+        folders("sd1"), "sd1", Attachments(controls=(Control(folder, hint, 1.0, *shares),)), steps=6
+    )
     print("@@ shares", shares, far(result, expected))
+    assert far(result, expected) <= 1
+
+
+def test_a_controlnet_on_a_picture_to_start_from(folders, nets):
+    """Shares are then of the steps that are left."""
+    (network, _), (folder, _), ((hint, image), (start, given)) = nets("sd1")
+    pipeline = hanging.with_parts("StableDiffusionControlNetImg2ImgPipeline", tiny.sd1(), controlnet=network)
+    expected = theirs(
+        pipeline,
+        "sd1",
+        image=given,
+        control_image=image,
+        controlnet_conditioning_scale=1.0,
+        strength=0.75,
+        control_guidance_end=0.6,
+        num_inference_steps=8,
+    )
+    attached = Attachments(controls=(Control(folder, hint, 1.0, 0.0, 0.6),))
+    result = ours(folders("sd1"), "sd1", attached, steps=8, init_image=start, strength=0.75)
+    print("@@ img2img", far(result, expected))
     assert far(result, expected) <= 1
 
 
@@ -203,7 +233,9 @@ def test_two_controlnets(folders, nets, family):
     from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 
     networks, places, hints = nets(family)
-    pipeline = hanging.with_parts(NAMES[family], getattr(tiny, family)(), controlnet=MultiControlNetModel(networks))
+    pipeline = hanging.with_parts(
+        NAMES[family], getattr(tiny, family)(), controlnet=MultiControlNetModel(networks)
+    )
     expected = theirs(
         pipeline, family, image=[image for _, image in hints], controlnet_conditioning_scale=[0.7, 0.4]
     )
@@ -231,7 +263,9 @@ def test_controlnets_of_flux(folders, plain, root, at_the_mean, modes):
     hint, image = hanging.picture(root / "flux-hint.png", 42)
     pipeline = hanging.with_parts("FluxControlNetPipeline", tiny.flux(), controlnet=network)
     mode = None if modes is None else 1
-    expected = theirs(pipeline, "flux", control_image=image, controlnet_conditioning_scale=0.7, control_mode=mode)
+    expected = theirs(
+        pipeline, "flux", control_image=image, controlnet_conditioning_scale=0.7, control_mode=mode
+    )
     assert far(plain("flux"), expected) > 5
     for place in (root / f"flux-net-{modes}", named):
         attached = Attachments(controls=(Control(place, hint, 0.7, mode=mode),))
@@ -239,7 +273,7 @@ def test_controlnets_of_flux(folders, plain, root, at_the_mean, modes):
         print("@@ flux", modes, place.name, far(result, expected), far(plain("flux"), expected))
         assert far(result, expected) <= 1
     wrong = Attachments(controls=(Control(named, hint, mode=None if modes else 0),))
-    with pytest.raises(DarkroomError, match="kinds? of control picture"):
+    with pytest.raises(DarkroomError, match=r"kinds? of control picture"):
         ours(folders("flux"), "flux", wrong)
 
 
@@ -282,9 +316,14 @@ def test_a_controlnet_of_another_model_is_refused(folders, nets, root):
 def test_pictures_made_together_are_those_made_alone(folders, nets):
     """Rows that differ in strength, control picture, time of the control and seed, in one batch."""
     _, (folder, _), ((first, _), (second, _)) = nets("sd1")
-    controls = [Control(folder, first, 0.7), Control(folder, second, 0.3), Control(folder, first, 1.0, 0.0, 0.5)]
+    controls = [
+        Control(folder, first, 0.7),
+        Control(folder, second, 0.3),
+        Control(folder, first, 1.0, 0.0, 0.5),
+    ]
     requests = [
-        hanging.request(folders("sd1"), "sd1", Attachments(controls=(one,)), noise="philox", count=2) for one in controls
+        hanging.request(folders("sd1"), "sd1", Attachments(controls=(one,)), noise="philox", count=2)
+        for one in controls
     ]
     rows = []
     network = load_model(str(folders("sd1")), "float32", None, False, ()).model.network
@@ -310,6 +349,28 @@ def test_sizes_differ_among_pictures_made_together(folders, nets):
     assert far(both[0], develop(small)) <= 1 and far(both[1], develop(wide)) <= 1
 
 
+@pytest.mark.parametrize("family", ["sd1", "flux"])
+def test_all_at_once_in_half_precision_stays_near(folders, nets, root, family, encoder):
+    """Every attachment takes the precision of what it hangs on."""
+    if family == "flux":
+        place = root / "half-net.safetensors"
+        hanging.saved(hanging.flux_controlnet().state_dict(), place)
+        hint, pictures = hanging.picture(root / "half-hint.png", 44)[0], ()
+    else:
+        _, (place, _), ((hint, _), _) = nets(family)
+        folders(family)
+        adapter = ip_adapter(family, True, root / "half-ip.safetensors")
+        pictures = (ImagePrompt(adapter, encoder[1], hint, 0.6),)
+    lora = hanging.saved(hanging.as_peft(hanging.factors(parts_of(family))), root / "half.safetensors")
+    attached = Attachments((Lora(lora, 0.5),), (Control(place, hint, 0.7),), pictures)
+    whole = ours(folders(family), family, attached)
+    half = ours(folders(family), family, attached, precision="bfloat16")
+    difference = abs(whole.images[0].astype(float) - half.images[0]).mean()
+    print("@@ half", family, difference)
+    assert len(whole.notices) == len(half.notices) == 2 + len(pictures)
+    assert 0 < difference < 5
+
+
 # ---- IP-Adapter
 
 
@@ -333,7 +394,9 @@ def ip_adapter(family, plus, path):
     unet = load_model(str(path.parent / family), "float32", None, False, ()).model.network
     widths = tuple(one.to_q.out_features for one in cross_attentions(unet))
     resampler = ResamplerConfig(width=32, depth=4, heads=1) if plus else None
-    config = IPAdapterConfig(widths, unet.config.context_width, 20 if plus else 24, 6 if plus else 4, resampler)
+    config = IPAdapterConfig(
+        widths, unet.config.context_width, 20 if plus else 24, 6 if plus else 4, resampler
+    )
     torch.manual_seed(51)
     adapter = tiny.shaken(IPAdapter(config), 51)
     return hanging.saved(adapter.state_dict(), path)
@@ -374,7 +437,7 @@ def test_an_ip_adapter_that_does_not_fit_is_refused(folders, root, encoder):
     lora = hanging.saved(hanging.as_peft(hanging.factors(parts_of("sd1"))), root / "lora.safetensors")
     for file, where, said in (
         (other, place, "choose an adapter for this kind of model"),
-        (lora, place, "no IP-Adapter of a kind that is known"),
+        (lora, place, r"lora.safetensors has no IP-Adapter but an adapter \(LoRA\)"),
         (plus, root / "sd1" / "vae", "CLIP image encoder"),
         (plus, root / "shown.png", "CLIP image encoder"),
     ):
@@ -391,7 +454,10 @@ def test_an_ip_adapter_that_does_not_fit_is_refused(folders, root, encoder):
 def test_an_embedding_by_its_name_in_the_prompt(folders, plain, root, monkeypatch, family):
     from darkroom.adapters import textual_inversion
 
-    pipeline, draw = hanging.copied(getattr(tiny, family)(), "tokenizer", "tokenizer_2"), torch.Generator().manual_seed(60)
+    pipeline, draw = (
+        hanging.copied(getattr(tiny, family)(), "tokenizer", "tokenizer_2"),
+        torch.Generator().manual_seed(60),
+    )
     first, second = (torch.randn(3, width, generator=draw) for width in (32 if family == "sd1" else 64, 64))
     tensors = {"emb_params": first} if family == "sd1" else {"clip_l": first, "clip_g": second}
     file = hanging.saved(tensors, root / f"{family}-inkish.safetensors")

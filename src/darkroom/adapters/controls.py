@@ -1,4 +1,4 @@
-"""ControlNets beside the network that they steer: read from a file or a folder, for U-Nets, MMDiT and FLUX."""
+"""ControlNets beside the network that they steer, a U-Net, MMDiT or FLUX; read from a file or a folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

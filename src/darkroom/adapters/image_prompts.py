@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from darkroom.adapters.reading import config_json, part_of
+from darkroom.adapters.reading import config_json, holds_another, part_of
 from darkroom.errors import DarkroomError
 from darkroom.networks.ip_adapter import IPAdapter, IPAdapterConfig, attach, detach
 from darkroom.networks.unet import UNet
+from darkroom.weights.detect import detect
 from darkroom.weights.loading import hollow, load_into
 from darkroom.weights.store import open_store
 
@@ -93,6 +94,9 @@ def prepared(picture: np.ndarray, side: int) -> Tensor:
 @lru_cache(maxsize=2)
 def _adapter(path: Path, dtype: torch.dtype, allow_pickle: bool) -> Loaded:
     store = open_store(path, allow_pickle)
+    found = detect(store.header)
+    if found.adapter is None or found.adapter.method != "IP-Adapter":
+        raise holds_another(store, "IP-Adapter", found)
     with hollow():
         made = IPAdapter(IPAdapterConfig.from_shapes(store.header.shapes))
     account = load_into(made, store, dtype)

@@ -9,7 +9,6 @@ from darkroom.errors import DarkroomError
 from darkroom.weights.detect import Detected, detect
 from darkroom.weights.store import Store
 
-
 CALLED = {"controlnet": "ControlNet", "image_encoder": "CLIP image encoder"}
 """What messages call parts."""
 
@@ -18,9 +17,13 @@ def part_of(store: Store, name: str) -> Store:
     """The part called ``name`` in a store, under our names. Raises DarkroomError where it has none."""
     found = detect(store.header)
     if name not in found.parts:
-        called = CALLED.get(name, name)
-        raise DarkroomError(f"{store.header.source} has no {called} but {account(found)}; choose another file.")
+        raise holds_another(store, CALLED.get(name, name), found)
     return found.parts[name].native(store)
+
+
+def holds_another(store: Store, wanted: str, found: Detected) -> DarkroomError:
+    """The file does not hold what is wanted."""
+    return DarkroomError(f"{store.header.source} has no {wanted} but {account(found)}; choose another file.")
 
 
 def account(found: Detected) -> str:

@@ -118,7 +118,7 @@ class Attachments:
 
     @property
     def weights(self) -> tuple[tuple[object, ...], ...]:
-        """What of it changes the model itself; the rest is told, and may differ among pictures made together."""
+        """What changes the model itself; the rest is told, and may differ among pictures made together."""
         controls, prompts = (tuple(one.model for one in some) for some in (self.controls, self.image_prompts))
         return self.loras, controls, prompts
 

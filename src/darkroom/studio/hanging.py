@@ -40,7 +40,7 @@ def hanging(model: Model, requests: Sequence[Request]) -> Iterator[list[Hung]]:
         controls = [load_control(control.model, model.network, pickles) for control in attached.controls]
         nets = [control.network for control in controls]
         network = controlled(model.network, nets) if nets else model.network
-        accounts = [one.account for one in (*seen, *controls)]
+        accounts = [*(one.account for one in seen), *(one.account for one in controls)]
         named = [*paths, *(control.model for control in attached.controls)]
         notices += [f"{path.name}: {told}" for path, told in zip(named, accounts, strict=True)]
         adapters = [one.adapter for one in seen]

@@ -88,7 +88,9 @@ def bounds(branches: Sequence[Branch], steps: int, breaks: Sequence[float]) -> l
     A share that lies within a step has a break on either side of it.
     """
     changes = {until for branch in branches for until, _ in branch.schedule(steps)}
-    shares = {step for share in breaks for step in (ceil(share * steps - SLACK), floor(share * steps + SLACK))}
+    shares = {
+        step for share in breaks for step in (ceil(share * steps - SLACK), floor(share * steps + SLACK))
+    }
     return sorted({0, steps} | {step for step in changes | shares if 0 < step < steps})
 
 
