@@ -119,18 +119,23 @@ def _check_prompts(count: int, output: Path | None) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """The pictures of one prompt and their paths, what was saved beside them, and how long each part took."""
+    """The pictures of one prompt and their paths, what was saved beside them, how long each part took, and
+    what its user should know.
+    """
 
     pictures: "list[tuple[Path, Picture]]"
     beside: list[Path]
     seconds: dict[str, float]
+    notices: tuple[str, ...] = ()
 
     def print(self) -> None:
-        """A line a file on standard output; the time is for people alone."""
+        """A line a file on standard output, notices on standard error; the time is for people alone."""
         for path, picture in self.pictures:
             click.echo(f"{path}  seed {picture.record.request.seed}")
         for path in self.beside:
             click.echo(path)
+        for notice in self.notices:
+            click.echo(notice, err=True)
         if sys.stderr.isatty():
             parts = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.seconds.items())
             click.secho(parts, dim=True, err=True)
@@ -140,7 +145,9 @@ class Run:
         from darkroom.studio.metadata import plain
 
         pictures = [{"path": str(path), **plain(picture.record)} for path, picture in self.pictures]
-        return {"pictures": pictures, "beside": [str(path) for path in self.beside], "seconds": self.seconds}
+        beside = [str(path) for path in self.beside]
+        told = {"seconds": self.seconds, "notices": list(self.notices)}
+        return {"pictures": pictures, "beside": beside, **told}
 
 
 def _run(request: "Request", target: "Target", grid: bool, watch: bool) -> Run:
@@ -164,4 +171,4 @@ def _run(request: "Request", target: "Target", grid: bool, watch: bool) -> Run:
     beside = [target.save_sheet(result)] if grid else []
     for i, (path, picture) in enumerate(pictures if watch else ()):
         beside.append(target.save_film(path, [*(preview[i] for preview in previews), picture.pixels]))
-    return Run(pictures, beside, {**seconds, **result.seconds})
+    return Run(pictures, beside, {**seconds, **result.seconds}, result.notices)
