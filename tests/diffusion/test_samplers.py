@@ -36,7 +36,7 @@ from darkroom.diffusion.samplers import (
     sample,
     tcd,
 )
-from darkroom.diffusion.samplers.sampler import renewed
+from darkroom.diffusion.samplers.steps import renewed
 from darkroom.diffusion.samplers.two_stage import halves
 
 METHODS = pytest.mark.parametrize("method", SAMPLERS.values(), ids=SAMPLERS)

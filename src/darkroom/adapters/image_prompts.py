@@ -48,7 +48,8 @@ def seeing(network: nn.Module, shown: Sequence[Shown]) -> Iterator[list[Seen]]:
     if not isinstance(network, UNet):
         raise DarkroomError("this model takes no IP-Adapter; leave it out, or choose another model.")
     adapters = [_adapter(path, network.dtype) for path, _, _ in shown]
-    tokens = [tokens_of(one, *told) for one, (_, *told) in zip(adapters, shown, strict=True)]
+    pairs = zip(adapters, shown, strict=True)
+    tokens = [tokens_of(one, encoder, picture) for one, (_, encoder, picture) in pairs]
     attach(network, *adapters)
     try:
         yield tokens
