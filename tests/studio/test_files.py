@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path):
         "except files.DarkroomError as error: print(error)"
     )
     said = run([sys.executable, "-c", code, str(tmp_path / "x.png")], capture_output=True, text=True).stdout
-    assert "no room to write" in said and "free some space" in said
+    assert "the disk is full" in said and "free some space" in said
     assert list(tmp_path.iterdir()) == []
 
 
