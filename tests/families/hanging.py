@@ -167,12 +167,12 @@ def unet_controlnet(family: str, seed: int = 21) -> Any:
     return tiny.shaken(ControlNetModel.from_unet(getattr(tiny, family)().unet), seed)
 
 
-def flux_controlnet(modes: int | None = None) -> Any:
-    """A ControlNet for the tiny FLUX, of one double and one single block; with ``modes`` a union one."""
+def flux_controlnet(**options: Any) -> Any:
+    """A ControlNet for the tiny FLUX, of one double and one single block; ``options`` are diffusers'."""
     from diffusers.models.controlnets.controlnet_flux import FluxControlNetModel
 
     torch.manual_seed(22)
-    config = dict(tiny.flux().transformer.config) | {"num_single_layers": 1, "num_mode": modes}
+    config = dict(tiny.flux().transformer.config) | {"num_single_layers": 1, **options}
     known = FluxControlNetModel.__init__.__annotations__
     made = FluxControlNetModel(**{name: value for name, value in config.items() if name in known})
     return tiny.shaken(made, 22)

@@ -9,6 +9,8 @@ from darkroom.errors import DarkroomError
 from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
 from darkroom.studio.develop import develop, develop_many
 from darkroom.studio.models import load_model
+from darkroom.weights.layouts.controlnet import flux_from_original, from_native
+from darkroom.weights.store import MemoryStore
 
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
@@ -141,15 +143,11 @@ def test_what_of_a_lora_was_not_used_is_told(folders, root):
 # ---- ControlNet
 
 
-def as_original(network, path):
-    """The ControlNet as latent-diffusion names it, under "control_model."."""
-    from darkroom.weights.layouts.controlnet import from_native
-    from darkroom.weights.store import MemoryStore
-
+def as_original(network, path, keymap=from_native, prefix="control_model."):
+    """The ControlNet as its authors name it."""
     state = MemoryStore(network.state_dict())
-    store = from_native(state.header.shapes).original(state)
-    tensors = {f"control_model.{name}": store.tensor(name) for name in store.header.tensors}
-    return hanging.saved(tensors, path)
+    store = keymap(state.header.shapes).original(state)
+    return hanging.saved({f"{prefix}{name}": store.tensor(name) for name in store.header.tensors}, path)
 
 
 @pytest.fixture(scope="module")
@@ -255,24 +253,35 @@ def at_the_mean(monkeypatch):
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mean)
 
 
-@pytest.mark.parametrize("modes", [None, 3])
-def test_controlnets_of_flux(folders, plain, root, at_the_mean, modes):
-    network = hanging.flux_controlnet(modes)
-    network.save_pretrained(root / f"flux-net-{modes}")
-    named = hanging.saved(network.state_dict(), root / f"flux-net-{modes}.safetensors")
+FLUX = {
+    "plain": {},
+    "union": {"num_mode": 3},
+    "pixels": {"conditioning_embedding_channels": 16, "num_single_layers": 0, "patch_size": 2},
+}
+"""The three kinds of ControlNets for FLUX; the last is XLabs', of double blocks alone."""
+
+
+@pytest.mark.parametrize("kind", FLUX)
+def test_controlnets_of_flux(folders, plain, root, at_the_mean, kind):
+    network = hanging.flux_controlnet(**FLUX[kind])
+    network.save_pretrained(root / f"flux-{kind}")
+    named = hanging.saved(network.state_dict(), root / f"flux-{kind}.safetensors")
+    places = [root / f"flux-{kind}", named]
+    if kind == "pixels":
+        places.append(as_original(network, root / "xlabs.safetensors", flux_from_original, prefix=""))
     hint, image = hanging.picture(root / "flux-hint.png", 42)
     pipeline = hanging.with_parts("FluxControlNetPipeline", tiny.flux(), controlnet=network)
-    mode = None if modes is None else 1
+    mode = 1 if kind == "union" else None
     expected = theirs(
         pipeline, "flux", control_image=image, controlnet_conditioning_scale=0.7, control_mode=mode
     )
     assert far(plain("flux"), expected) > 5
-    for place in (root / f"flux-net-{modes}", named):
+    for place in places:
         attached = Attachments(controls=(Control(place, hint, 0.7, mode=mode),))
         result = ours(folders("flux"), "flux", attached)
-        print("@@ flux", modes, place.name, far(result, expected), far(plain("flux"), expected))
+        print("@@ flux", kind, place.name, far(result, expected), result.notices)
         assert far(result, expected) <= 1
-    wrong = Attachments(controls=(Control(named, hint, mode=None if modes else 0),))
+    wrong = Attachments(controls=(Control(named, hint, mode=None if mode else 0),))
     with pytest.raises(DarkroomError, match=r"kinds? of control picture"):
         ours(folders("flux"), "flux", wrong)
 
