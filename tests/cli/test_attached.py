@@ -2,12 +2,14 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
 
 from darkroom.cli.main import main
+from darkroom.studio.pictures import read
 
 pytest.importorskip("diffusers")
 from tests.families import hanging, tiny
@@ -110,7 +112,6 @@ BAD = [
 @pytest.mark.parametrize(("words", "sentence"), BAD)
 def test_what_does_not_fit_is_answered_in_one_line(darkroom, words, sentence):
     done = darkroom(MAKE + words + " -o o/x.png")
-    print("@@", done.stderr)
     assert done.exit_code == 2 and done.stdout == "" and sentence in done.stderr
     assert done.stderr.startswith("darkroom: ") and done.stderr.count("\n") == 1
 
@@ -124,9 +125,5 @@ def test_names_of_the_users_own_files(darkroom, files):
     darkroom(MAKE + "--lora ink:0.6 --control-net folder --control-image hint.png -o o/x.png")
     made = darkroom(with_tag + "--control-net edges --control-image hint.png -o o/y.png")
     assert made.exit_code == 0, made.stderr
-    from darkroom.studio.pictures import read
-
-    one, two = (
-        read(files.__class__(made.stdout.split()[0]).with_name(name)).pixels for name in ("x.png", "y.png")
-    )
+    one, two = (read(Path(made.stdout.split()[0]).with_name(name)).pixels for name in ("x.png", "y.png"))
     assert (one == two).all()

@@ -26,19 +26,6 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folders(root):
-    """The folder of each tiny model, written once."""
-    made = {}
-
-    def folder(family):
-        if family not in made:
-            made[family] = tiny.save(getattr(tiny, family)(), root / family)
-        return made[family]
-
-    return folder
-
-
-@pytest.fixture(scope="module")
 def plain(folders):
     """The picture of each model with nothing on it, made once."""
     made = {}
@@ -80,7 +67,6 @@ def test_a_lora_in_every_style_makes_the_picture_of_diffusers(folders, plain, ro
     for style, tensors in styles.items():
         file = hanging.saved(tensors, root / f"{family}-{style}.safetensors")
         result = ours(folder, family, Attachments(loras=(Lora(file, 0.7),)))
-        print("@@ lora", family, style, far(result, expected), far(without, expected))
         assert far(result, expected) <= 1
         assert result.notices == (f"{file.name}: matched {len(tensors)}, unused 0, missing 0",)
     assert all(map(torch.equal, before, weights_of(folder)))
@@ -99,7 +85,6 @@ def test_diffusers_loads_the_same_lora_to_the_same_picture(folders, root, family
     expected = theirs(pipeline, family)
     pipeline.unload_lora_weights()
     result = ours(folders(family), family, Attachments(loras=(Lora(file, 0.7),)))
-    print("@@ own loader", family, far(result, expected))
     assert far(result, expected) <= 1
 
 
@@ -114,7 +99,6 @@ def test_a_lora_by_its_name_in_the_prompt(folders, root, monkeypatch):
     twice = ours(
         folders("sd1"), "sd1", Attachments(loras=(Lora(file, 0.2),)), prompt=f"{hanging.PROMPT}<lora:ink:0.3>"
     )
-    print("@@ twice", far(twice, by_file))
     assert far(twice, by_file) <= 1
 
 
@@ -180,14 +164,13 @@ def test_a_controlnet_from_a_folder_and_from_files(folders, plain, nets, root, f
     assert far(plain(family), expected) > 5
     for place in (folder, named, original):
         result = ours(folders(family), family, Attachments(controls=(Control(place, hint, 0.7),)))
-        print("@@ controlnet", family, place.name, far(result, expected), far(plain(family), expected))
         assert far(result, expected) <= 1
         assert result.notices[0].startswith(f"{place.name}: matched ")
         assert result.notices[0].endswith("unused 0, missing 0")
     assert far(ours(folders(family), family, NOTHING), plain(family)) == 0
 
 
-@pytest.mark.parametrize("shares", [(0.0, 0.5), (0.3, 1.0), (0.3, 0.9), (0.05, 0.7)])
+@pytest.mark.parametrize("shares", [(0.3, 0.9), (0.05, 0.7)])
 def test_a_controlnet_for_some_of_the_steps(folders, nets, shares):
     (network, _), (folder, _), ((hint, image), _) = nets("sd1")
     pipeline = hanging.with_parts(NAMES["sd1"], tiny.sd1(), controlnet=network)
@@ -202,7 +185,6 @@ def test_a_controlnet_for_some_of_the_steps(folders, nets, shares):
     result = ours(
         folders("sd1"), "sd1", Attachments(controls=(Control(folder, hint, 1.0, *shares),)), steps=6
     )
-    print("@@ shares", shares, far(result, expected))
     assert far(result, expected) <= 1
 
 
@@ -222,7 +204,6 @@ def test_a_controlnet_on_a_picture_to_start_from(folders, nets):
     )
     attached = Attachments(controls=(Control(folder, hint, 1.0, 0.0, 0.6),))
     result = ours(folders("sd1"), "sd1", attached, steps=8, init_image=start, strength=0.75)
-    print("@@ img2img", far(result, expected))
     assert far(result, expected) <= 1
 
 
@@ -241,7 +222,6 @@ def test_two_controlnets(folders, nets, family):
         Control(place, hint, scale) for place, (hint, _), scale in zip(places, hints, (0.7, 0.4), strict=True)
     )
     result = ours(folders(family), family, Attachments(controls=controls))
-    print("@@ two", family, far(result, expected))
     assert far(result, expected) <= 1
 
 
@@ -279,7 +259,6 @@ def test_controlnets_of_flux(folders, plain, root, at_the_mean, kind):
     for place in places:
         attached = Attachments(controls=(Control(place, hint, 0.7, mode=mode),))
         result = ours(folders("flux"), "flux", attached)
-        print("@@ flux", kind, place.name, far(result, expected), result.notices)
         assert far(result, expected) <= 1
     wrong = Attachments(controls=(Control(named, hint, mode=None if mode else 0),))
     with pytest.raises(DarkroomError, match=r"kinds? of control picture"):
@@ -299,7 +278,6 @@ def test_controlnets_of_sd3(folders, plain, root, at_the_mean, zero_pooled):
     named = hanging.saved(network.state_dict(), root / "sd3-net.safetensors")
     for one in (place, named) if zero_pooled else (place,):
         result = ours(folders("sd3"), "sd3", Attachments(controls=(Control(one, hint, 0.7),)))
-        print("@@ sd3", one.name, far(result, expected), far(plain("sd3"), expected))
         assert far(result, expected) <= 1
 
 
@@ -315,7 +293,6 @@ def test_a_controlnet_of_another_model_is_refused(folders, nets, root):
     ):
         with pytest.raises(DarkroomError, match=said) as error:
             ours(folders("sd1"), "sd1", Attachments(controls=(Control(one, hint),)))
-        print("@@", error.value)
         assert "\n" not in str(error.value)
 
 
@@ -344,7 +321,6 @@ def test_pictures_made_together_are_those_made_alone(folders, nets):
         for i in range(2):
             alone = develop(request.single(i))
             difference = abs(alone.images[0].astype(int) - result.images[i]).max()
-            print("@@ together", difference)
             assert difference <= 1
     assert far(together[0], together[1]) > 5 and far(together[0], together[2]) > 5
 
@@ -367,15 +343,13 @@ def test_all_at_once_in_half_precision_stays_near(folders, nets, root, family, e
         hint, pictures = hanging.picture(root / "half-hint.png", 44)[0], ()
     else:
         _, (place, _), ((hint, _), _) = nets(family)
-        folders(family)
-        adapter = ip_adapter(family, True, root / "half-ip.safetensors")
+        adapter = ip_adapter(folders(family), True, root / "half-ip.safetensors")
         pictures = (ImagePrompt(adapter, encoder[1], hint, 0.6),)
     lora = hanging.saved(hanging.as_peft(hanging.factors(parts_of(family))), root / "half.safetensors")
     attached = Attachments((Lora(lora, 0.5),), (Control(place, hint, 0.7),), pictures)
     whole = ours(folders(family), family, attached)
     half = ours(folders(family), family, attached, precision="bfloat16")
     difference = abs(whole.images[0].astype(float) - half.images[0]).mean()
-    print("@@ half", family, difference)
     assert len(whole.notices) == len(half.notices) == 2 + len(pictures)
     assert 0 < difference < 5
 
@@ -389,22 +363,22 @@ def encoder(root):
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     torch.manual_seed(50)
-    sizes = {"hidden_size": 20, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 4}
-    config = CLIPVisionConfig(**sizes, projection_dim=24, image_size=32, patch_size=8)
+    sizes = {"hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 16}
+    config = CLIPVisionConfig(**sizes, projection_dim=24, image_size=32, patch_size=8, hidden_act="gelu")
     network = tiny.shaken(CLIPVisionModelWithProjection(config), 50)
     network.save_pretrained(root / "image_encoder")
     return network, root / "image_encoder"
 
 
-def ip_adapter(family, plus, path):
+def ip_adapter(folder, plus, path):
     """A random adapter for a tiny U-Net, as published files have it."""
     from darkroom.networks.ip_adapter import IPAdapter, IPAdapterConfig, ResamplerConfig, cross_attentions
 
-    unet = load_model(str(path.parent / family), "float32", None, False, ()).model.network
+    unet = load_model(str(folder), "float32", None, False, ()).model.network
     widths = tuple(one.to_q.out_features for one in cross_attentions(unet))
     resampler = ResamplerConfig(width=32, depth=4, heads=1) if plus else None
     config = IPAdapterConfig(
-        widths, unet.config.context_width, 20 if plus else 24, 6 if plus else 4, resampler
+        widths, unet.config.context_width, 32 if plus else 24, 6 if plus else 4, resampler
     )
     torch.manual_seed(51)
     adapter = tiny.shaken(IPAdapter(config), 51)
@@ -418,7 +392,7 @@ def test_a_picture_among_the_prompts(folders, plain, root, encoder, family, plus
     from transformers import CLIPImageProcessor
 
     folder, (network, place), without = folders(family), encoder, plain(family)
-    file = ip_adapter(family, plus, root / f"{family}-ip-{plus}.safetensors")
+    file = ip_adapter(folder, plus, root / f"{family}-ip-{plus}.safetensors")
     shown, image = hanging.picture(root / "shown.png", 52, side=72)
     nested = {"image_proj": {}, "ip_adapter": {}}
     for name, tensor in load_file(file).items():
@@ -431,28 +405,28 @@ def test_a_picture_among_the_prompts(folders, plain, root, encoder, family, plus
     pipeline.set_ip_adapter_scale(0.6)
     expected = theirs(pipeline, family, ip_adapter_image=image)
     result = ours(folder, family, Attachments(image_prompts=(ImagePrompt(file, place, shown, 0.6),)))
-    print("@@ ip", family, plus, far(result, expected), far(without, expected))
     assert far(without, expected) > 2
     assert far(result, expected) <= 1
     assert far(ours(folder, family, NOTHING), without) == 0
+    single = hanging.saved(network.state_dict(), root / "encoder.safetensors")
+    alike = Attachments(image_prompts=(ImagePrompt(file, single, shown, 0.6),))
+    assert far(ours(folder, family, alike), result) == 0
 
 
 def test_an_ip_adapter_that_does_not_fit_is_refused(folders, root, encoder):
     _, place = encoder
     shown, _ = hanging.picture(root / "shown.png", 52)
-    folders("sdxl"), folders("sd1")
-    other = ip_adapter("sdxl", False, root / "other-ip.safetensors")
-    plus = ip_adapter("sd1", True, root / "plus-ip.safetensors")
+    other = ip_adapter(folders("sdxl"), False, root / "other-ip.safetensors")
+    plus = ip_adapter(folders("sd1"), True, root / "plus-ip.safetensors")
     lora = hanging.saved(hanging.as_peft(hanging.factors(parts_of("sd1"))), root / "lora.safetensors")
     for file, where, said in (
         (other, place, "choose an adapter for this kind of model"),
         (lora, place, r"lora.safetensors has no IP-Adapter but an adapter \(LoRA\)"),
-        (plus, root / "sd1" / "vae", "CLIP image encoder"),
-        (plus, root / "shown.png", "CLIP image encoder"),
+        (plus, folders("sd1") / "vae", "has no CLIP image encoder but vae"),
+        (plus, root / "shown.png", "shown.png"),
     ):
         with pytest.raises(DarkroomError, match=said) as error:
             ours(folders("sd1"), "sd1", Attachments(image_prompts=(ImagePrompt(file, where, shown),)))
-        print("@@", error.value)
         assert "\n" not in str(error.value)
 
 
@@ -481,7 +455,6 @@ def test_an_embedding_by_its_name_in_the_prompt(folders, plain, root, monkeypatc
     expected = theirs(pipeline, family, prompt=prompt)
     result = ours(folders(family), family, Attachments(embeddings=(file,)), prompt=prompt)
     without = ours(folders(family), family, NOTHING, prompt=prompt)
-    print("@@ embedding", family, far(result, expected), far(without, expected))
     assert far(without, expected) > 2
     assert far(result, expected) <= 1 and result.notices == ()
     silent = ours(folders(family), family, Attachments(embeddings=(file,)))

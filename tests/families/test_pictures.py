@@ -29,19 +29,6 @@ TASKS = ("txt2img", "img2img", "inpaint")
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    """The folder of each tiny model, written once."""
-    root, made = tmp_path_factory.mktemp("models"), {}
-
-    def folder(name):
-        if name not in made:
-            made[name] = tiny.save(getattr(tiny, name)(), root / name)
-        return made[name]
-
-    return folder
-
-
-@pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
     """A picture to start from and a mask, as files and in memory."""
     root = tmp_path_factory.mktemp("pictures")
