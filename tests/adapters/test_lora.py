@@ -167,6 +167,23 @@ def test_a_mapped_file_is_not_written_to(tmp_path):
     assert model.to_out.weight.data_ptr() == place
 
 
+def test_a_model_for_inference_takes_adapters_too():
+    """Whether it was made under inference mode or an adapter comes and goes there."""
+    with torch.inference_mode():
+        inside = net()
+    for model in (inside, net()):
+        before, x = small.state([model]), draw(1, 3, 4, 4)
+        with torch.inference_mode():
+            attached = attach({"unet": model}, adapter("dora"))
+            model(x)
+        other = attach({"unet": model}, adapter("lora"))
+        with torch.inference_mode():
+            model(x)
+            attached.remove()
+        other.remove()
+        assert all(map(torch.equal, before, small.state([model])))
+
+
 def test_tied_weights_change_once():
     model = net()
     model.twin = nn.Linear(8, 5, bias=False)
@@ -258,9 +275,42 @@ def test_an_adapter_for_another_model_is_refused_and_says_for_which():
     told = r"'lora_unet_to_out\.lora_down\.weight' is for .* \(5, 9\), and 'unet\.to_out' has \(5, 8\)"
     with pytest.raises(DarkroomError, match=told):
         attach({"unet": model}, read_adapter(MemoryStore(good | wide)))
-    torn = {f"{name}.lora_down.weight": torch.ones(2, 8), f"{name}.lora_up.weight": torch.ones(5, 3)}
-    with pytest.raises(DarkroomError, match="do not go together"):
-        attach({"unet": model}, read_adapter(MemoryStore(good | torn)))
+    assert all(map(torch.equal, before, small.state([model])))
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        {"lora_down.weight": torch.ones(2, 8), "lora_up.weight": torch.ones(5, 3)},
+        {"lora_down.weight": torch.ones(2, 8), "lora_up.weight": torch.ones(5, 2), "alpha": torch.ones(2)},
+        {"lora_down.weight": torch.tensor(1.0), "lora_up.weight": torch.tensor(1.0)},
+        {
+            "lora_down.weight": torch.ones(2, 8),
+            "lora_up.weight": torch.ones(5, 2),
+            "dora_scale": torch.ones(9, 1),
+        },
+        {
+            "hada_w1_a": torch.ones(5, 2),
+            "hada_w1_b": torch.ones(2, 8),
+            "hada_w2_a": torch.ones(5),
+            "hada_w2_b": torch.ones(1),
+        },
+        {"lokr_w1": torch.ones(5), "lokr_w2": torch.ones(8)},
+        {
+            "lora_down.weight": torch.ones(2, 8),
+            "lora_up.weight": torch.ones(5, 3),
+            "lora_mid.weight": torch.ones(2, 2),
+        },
+    ],
+)
+def test_torn_files_are_refused_before_anything_is_changed(roles: dict[str, Tensor]):
+    model = net()
+    before = small.state([model])
+    good = {"lora_unet_conv_in.diff": torch.ones(8, 3, 3, 3)}
+    torn = {f"lora_unet_to_out.{role}": tensor for role, tensor in roles.items()}
+    for bad in (torn, {"lora_unet_norm.b_norm": torch.ones(7)}):
+        with pytest.raises(DarkroomError, match="do not go together"):
+            attach({"unet": model}, read_adapter(MemoryStore(good | bad)))
     assert all(map(torch.equal, before, small.state([model])))
 
 

@@ -118,6 +118,15 @@ def test_a_guide_may_ask_nothing():
     assert network.calls == [2, 2]
 
 
+def test_conditions_that_are_asked_again_are_stacked_once(monkeypatch):
+    stacked, stack = [], Conditioning.stack
+    monkeypatch.setattr(Conditioning, "stack", lambda many: stacked.append(len(many)) or stack(many))
+    together = finished(Pointwise(), [MIX[0], MIX[2]])
+    assert stacked == [4, 2], "once for both jobs, and once for the one that goes on"
+    for one, spec in zip(together, (MIX[0], MIX[2]), strict=True):
+        torch.testing.assert_close(one, finished(Pointwise(), [spec])[0])
+
+
 def test_every_estimate_is_heard_and_counted():
     heard: list[int] = []
     one = replace(job(Pointwise(), *MIX[1]), on_step=lambda job, x0: heard.append(job.answered))

@@ -92,6 +92,10 @@ class Share:
         """That of the one layer's weight."""
         return shape_of(self.layers[self.index])
 
+    def agrees(self, weight: tuple[int, ...]) -> bool:
+        """That was seen to before it was shared out."""
+        return True
+
     def delta(self, weight: Tensor) -> Tensor:
         """This layer's share of the delta of all."""
         whole = self.how.merge([weight_of(layer, weight).to(weight) for layer in self.layers])

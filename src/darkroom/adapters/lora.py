@@ -9,7 +9,8 @@ Several may be attached at once and taken off in any order. Deltas add up: each 
 own weight.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -116,13 +117,14 @@ class Plan:
         if target is None:
             self.unused += keys.values()
             return
-        found = patches(self.adapter.tensors(name))
+        with self.sound(name):
+            found = patches(self.adapter.tensors(name))
         used = set(found.used)
         layers = tuple(self.parts[target.part].get_submodule(module) for module in target.modules)
         if found.weight is not None:
             self.check(name, found.weight, target, layers)
             self.change_weights(found.weight, target, layers)
-        if found.bias is not None and not self.change_biases(found.bias, target, layers):
+        if found.bias is not None and not self.change_biases(name, found.bias, target, layers):
             used -= {"diff_b", "b_norm", "lora_up_bias"}
         self.missing += (f"{name}.{role}" for role in found.missing)
         for role, key in keys.items():
@@ -135,11 +137,15 @@ class Plan:
             else:
                 self.changes.append(Merged(target.part, module, layer.weight, own))  # type: ignore[arg-type]
 
-    def change_biases(self, patch: Difference, target: Target, layers: tuple[nn.Module, ...]) -> bool:
+    def change_biases(
+        self, name: str, patch: Difference, target: Target, layers: tuple[nn.Module, ...]
+    ) -> bool:
         """Whether the layers have biases."""
         biases = [layer.bias for layer in layers if isinstance(layer.bias, nn.Parameter)]
         if len(biases) < len(layers):
             return False
+        if patch.shape != (sum(map(len, biases)),):
+            raise self.torn(name)
         for module, bias, own in zip(target.modules, biases, target.how.split(patch.difference), strict=True):
             self.changes.append(Merged(target.part, module, bias, Difference(own, patch.scale)))
         return True
@@ -147,22 +153,36 @@ class Plan:
     def check(self, name: str, patch: Patch, target: Target, layers: tuple[nn.Module, ...]) -> None:
         """Raise DarkroomError for a patch that its layers cannot take."""
         place = f"{target.part}.{target.modules[0]}"
-        weight = target.how.merge([torch.empty(shape_of(layer), device="meta") for layer in layers])
-        key = next(iter(self.adapter.modules[name].values()))
-        if not fits(patch.shape, tuple(weight.shape)):
-            raise DarkroomError(
-                f"'{key}' is for a weight of shape {patch.shape}, and '{place}' has {tuple(weight.shape)}; "
-                f"the adapter seems to be made for {made_for(self.adapter)}, take one for this model."
-            )
-        try:
-            patch.delta(weight)  # without values: whether all factors go together
-        except (RuntimeError, IndexError) as error:
-            raise DarkroomError(
-                f"the tensors of '{name}' do not go together; get {self.adapter.source} again."
-            ) from error
+        with self.sound(name):
+            empty = [torch.empty(shape_of(layer), device="meta") for layer in layers]
+            weight, shape = tuple(target.how.merge(empty).shape), patch.shape
+            if not fits(shape, weight):
+                raise self.misfit(name, shape, place, weight)
+            if not patch.agrees(weight):
+                raise self.torn(name)
         if any(map(is_quantised, layers)) and (not self.live or not additive(patch)):
             advice = "attach it live" if additive(patch) else "load the model without quantisation"
             raise DarkroomError(f"'{place}' is quantised and its weight cannot be changed; {advice}.")
+
+    @contextmanager
+    def sound(self, name: str) -> Iterator[None]:
+        """Blame the file for tensors that cannot be reckoned with."""
+        try:
+            yield
+        except (RuntimeError, IndexError, ValueError) as error:
+            raise self.torn(name) from error
+
+    def torn(self, name: str) -> DarkroomError:
+        """Tensors of one module that cannot belong to one module."""
+        return DarkroomError(f"the tensors of '{name}' do not go together; get {self.adapter.source} again.")
+
+    def misfit(self, name: str, shape: tuple[int, ...], place: str, weight: tuple[int, ...]) -> DarkroomError:
+        """A module's tensors are for a layer of another shape."""
+        key = next(iter(self.adapter.modules[name].values()))
+        return DarkroomError(
+            f"'{key}' is for a weight of shape {shape}, and '{place}' has {weight}; "
+            f"the adapter seems to be made for {made_for(self.adapter)}, take one for this model."
+        )
 
 
 def made_for(adapter: AdapterFile) -> str:

@@ -4,7 +4,8 @@ What lies over a parameter is known to the parameter itself, in an attribute tha
 does; no list is kept elsewhere, and neither the names nor the number of parameters change.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -43,28 +44,35 @@ def own(parameter: nn.Parameter) -> Tensor:
     return parameter.data if layers is None else layers.own.to(parameter)
 
 
-@torch.no_grad()
 def lay(parameter: nn.Parameter, key: Hashable, patch: Patch, strength: float) -> None:
     """Lay a patch over a parameter, or change its strength. ``key`` is whose it is."""
-    layers: Layers | None = getattr(parameter, ATTRIBUTE, None)
-    if layers is None:
-        layers = Layers(kept(parameter.data))
-        setattr(parameter, ATTRIBUTE, layers)
-    layers.changes[key] = (patch, strength)
-    parameter.data = layers.merged(parameter.device, parameter.dtype)
+    with as_it_was_made(parameter):
+        layers: Layers | None = getattr(parameter, ATTRIBUTE, None)
+        if layers is None:
+            layers = Layers(kept(parameter.data))
+            setattr(parameter, ATTRIBUTE, layers)
+        layers.changes[key] = (patch, strength)
+        parameter.data = layers.merged(parameter.device, parameter.dtype)
 
 
-@torch.no_grad()
 def lift(parameter: nn.Parameter, key: Hashable) -> None:
     """Take an adapter's patch off; with the last, the parameter has its own bits again."""
     layers: Layers | None = getattr(parameter, ATTRIBUTE, None)
     if layers is None or layers.changes.pop(key, None) is None:
         return
-    if layers.changes:
-        parameter.data = layers.merged(parameter.device, parameter.dtype)
-        return
-    parameter.data = layers.own.to(parameter)
-    delattr(parameter, ATTRIBUTE)
+    with as_it_was_made(parameter):
+        if layers.changes:
+            parameter.data = layers.merged(parameter.device, parameter.dtype)
+            return
+        parameter.data = layers.own.to(parameter)
+        delattr(parameter, ATTRIBUTE)
+
+
+@contextmanager
+def as_it_was_made(parameter: nn.Parameter) -> Iterator[None]:
+    """No gradients, and inference mode if the parameter was made in it: the two kinds do not mix."""
+    with torch.no_grad(), torch.inference_mode(parameter.is_inference()):
+        yield
 
 
 def kept(tensor: Tensor) -> Tensor:

@@ -24,6 +24,10 @@ class Patch(Protocol):
         """The shape of the weights that it is for."""
         ...
 
+    def agrees(self, weight: tuple[int, ...]) -> bool:
+        """Whether its tensors go together, for a weight of a shape that :func:`fits`."""
+        ...
+
     def delta(self, weight: Tensor) -> Tensor:
         """What is added at strength 1, in the shape, device and type of ``weight`` (floating point)."""
         ...
@@ -48,6 +52,11 @@ class LowRank:
         """(out, in, ...)."""
         inner = self.down if self.mid is None else self.mid
         return (self.up.shape[0], self.down.shape[1], *inner.shape[2:])
+
+    def agrees(self, weight: tuple[int, ...]) -> bool:
+        """The ranks are the same on both sides."""
+        rank, inner = self.up.flatten(1).shape[1], self.down.shape[0]
+        return rank == inner if self.mid is None else self.mid.shape[:2] == (rank, inner)
 
     def delta(self, weight: Tensor) -> Tensor:
         """scale * up @ down."""
@@ -88,10 +97,18 @@ class Hadamard:
             return (self.a[0].shape[0], self.b[0].shape[1])
         return (self.a[0].shape[1], self.b[0].shape[1], *self.t[0].shape[2:])
 
+    @property
+    def factors(self) -> tuple[tuple[Tensor, ...], ...]:
+        """The tensors of each of the two factors."""
+        return tuple(zip(self.a, self.b, *([self.t] if self.t else []), strict=True))
+
+    def agrees(self, weight: tuple[int, ...]) -> bool:
+        """Both factors are of the weight's shape."""
+        return all(map(meet, self.factors)) and len({factor_shape(one) for one in self.factors}) == 1
+
     def delta(self, weight: Tensor) -> Tensor:
         """scale * product of the two factors."""
-        cores = self.t or (None, None)
-        one, two = (product(a, b, t, weight) for a, b, t in zip(self.a, self.b, cores, strict=True))
+        one, two = (factor(tensors, weight) for tensors in self.factors)
         return (self.scale * one * two).reshape(weight.shape)
 
 
@@ -113,6 +130,10 @@ class Kronecker:
         one, two = factor_shape(self.one), factor_shape(self.two)
         return (one[0] * two[0], one[1] * two[1], *two[2:])
 
+    def agrees(self, weight: tuple[int, ...]) -> bool:
+        """The ranks within each factor are the same."""
+        return meet(self.one) and meet(self.two)
+
     def delta(self, weight: Tensor) -> Tensor:
         """scale * the Kronecker product of outs and ins."""
         one, two = factor(self.one, weight), factor(self.two, weight)
@@ -131,6 +152,10 @@ class Difference:
     def shape(self) -> tuple[int, ...]:
         """That of the weight."""
         return tuple(self.difference.shape)
+
+    def agrees(self, weight: tuple[int, ...]) -> bool:
+        """There is nothing that could disagree."""
+        return True
 
     def delta(self, weight: Tensor) -> Tensor:
         """scale * difference."""
@@ -155,6 +180,12 @@ class Decomposed:
         """That of the change of direction."""
         return self.inner.shape
 
+    def agrees(self, weight: tuple[int, ...]) -> bool:
+        """There is a magnitude for each row or for each column."""
+        sides = self.magnitude.shape[:2]
+        fit = self.magnitude.numel() == max(sides) and sides in ((weight[0], 1), (1, weight[1]))
+        return fit and self.inner.agrees(weight)
+
     def delta(self, weight: Tensor) -> Tensor:
         """The new weight less the old."""
         changed = weight + self.inner.delta(weight)
@@ -171,6 +202,16 @@ def as_matrix(tensor: Tensor, like: Tensor) -> Tensor:
     return tensor.to(like).flatten(1)
 
 
+def meet(tensors: Sequence[Tensor]) -> bool:
+    """Whether the tensors of a factor have the same ranks where they meet."""
+    if len(tensors) == 1:
+        return tensors[0].ndim > 1
+    a, b, *core = tensors
+    if core:
+        return core[0].ndim == 4 and core[0].shape[:2] == (a.shape[0], b.shape[0])
+    return a.flatten(1).shape[1] == b.shape[0]
+
+
 def product(a: Tensor, b: Tensor, t: Tensor | None, like: Tensor) -> Tensor:
     """a @ b, or the Tucker product of ``a`` (r, out), ``b`` (s, in) and the core ``t`` (r, s, high, wide)."""
     a, b = as_matrix(a, like), as_matrix(b, like)
@@ -178,7 +219,7 @@ def product(a: Tensor, b: Tensor, t: Tensor | None, like: Tensor) -> Tensor:
 
 
 def factor(tensors: Sequence[Tensor], like: Tensor) -> Tensor:
-    """A factor of a Kronecker product."""
+    """A factor of a product: a whole matrix, a product (a, b), or a Tucker product (a, b, t)."""
     if len(tensors) == 1:
         return tensors[0].to(like)
     return product(tensors[0], tensors[1], tensors[2] if len(tensors) > 2 else None, like)

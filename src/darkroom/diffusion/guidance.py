@@ -55,15 +55,17 @@ def cfg(positive: Any, negative: Any, scale: Scale, rescale: float = 0.0) -> Gui
     equations 15 and 16, here of x0.
     """
 
+    alone = unguided(positive)
+
     def guide(x: Tensor, level: Level) -> Guiding:
         strength = scale_at(scale, level)
-        if (strength == 1).all():
-            return (yield from unguided(positive)(x, level))
+        if callable(scale) and (strength == 1).all():
+            return (yield from alone(x, level))
         wanted, unwanted = yield (Query(x, level, positive), Query(x, level, negative))
-        guided = unwanted + left(strength, x) * (wanted - unwanted)
+        guided = torch.lerp(unwanted, wanted, left(strength, x))
         return torch.lerp(guided, _with_std_of(guided, wanted), rescale) if rescale else guided
 
-    return guide
+    return alone if scale == 1 else guide
 
 
 def composition(prompts: Sequence[tuple[Any, float]], negative: Any, scale: Scale) -> Guide:

@@ -17,7 +17,9 @@ from torch import Tensor
 
 def left(value: Tensor, x: Tensor) -> Tensor:
     """``value``, 0-dim or (B, ...), ready to multiply ``x``: axes added on the right, dtype and device."""
-    return value.reshape(value.shape + (1,) * (x.ndim - value.ndim)).to(x)
+    if value.ndim:
+        value = value.reshape(value.shape + (1,) * (x.ndim - value.ndim))
+    return value.to(x)
 
 
 class Level(NamedTuple):
@@ -44,6 +46,14 @@ class Level(NamedTuple):
     def rows(self, index: int | slice | Tensor) -> "Level":
         """The levels at ``index`` of the first axis."""
         return Level(*(part[index] for part in self))
+
+    def each(self) -> "list[Level]":
+        """The levels along the first axis, one by one."""
+        return [Level(*parts) for parts in zip(*(part.unbind() for part in self), strict=True)]
+
+    def where(self, chosen: Tensor, other: "Level") -> "Level":
+        """These levels where ``chosen``, elsewhere those of ``other``."""
+        return Level(*(torch.where(chosen, *parts) for parts in zip(self, other, strict=True)))
 
 
 class Schedule(Protocol):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from darkroom.diffusion.levels import Level, LevelFunction, Schedule, left
-from darkroom.diffusion.prediction import Prediction
+from darkroom.diffusion.prediction import Coefficients, Prediction
 
 Network = Callable[[Tensor, Tensor, Any], Tensor]
 """``network(x, time, cond)``: x and the answer are (B, ...), time (B,)."""
@@ -41,8 +41,8 @@ class Process:
 
     def denoise(self, network: Network, x: Tensor, level: Level, cond: Any) -> Tensor:
         """E[x0 | x], the network's estimate of the clean signal in ``x``."""
-        skip, out, *_ = self.prediction(level)
-        return left(skip, x) * x + left(out, x) * self._ask(network, x, level, cond)
+        told = self.prediction(level)
+        return left(told.skip, x) * x + left(told.out, x) * _ask(network, x, told, cond)
 
     def loss(
         self,
@@ -59,12 +59,11 @@ class Process:
         another: for a network that predicts x0, ``as_velocity`` gives the velocity loss and
         ``lambda level: (level.alpha / level.sigma) ** 2`` the loss in eps.
         """
-        answer = self._ask(network, self.corrupt(x0, eps, level), level, cond)
+        answer = _ask(network, self.corrupt(x0, eps, level), self.prediction(level), cond)
         error = (answer - self.prediction.target(x0, eps, level)).square().flatten(1).mean(1)
         return error if weight is None else weight(level).to(error) * error
 
-    def _ask(self, network: Network, x: Tensor, level: Level, cond: Any) -> Tensor:
-        _, _, scale, time = self.prediction(level)
-        return network(
-            left(scale, x) * x, time.to(device=x.device, dtype=torch.float32).expand(x.shape[0]), cond
-        )
+
+def _ask(network: Network, x: Tensor, told: Coefficients, cond: Any) -> Tensor:
+    time = told.time.to(device=x.device, dtype=torch.float32).expand(len(x))
+    return network(left(told.scale, x) * x, time, cond)

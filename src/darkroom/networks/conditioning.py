@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ EXTRA = "extra."
 """How the names of extra parts begin among all parts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Conditioning:
     """Encoded conditions of a batch of rows; every part is optional.
 
@@ -42,6 +43,11 @@ class Conditioning:
         told = {name: part for name, part in own.items() if part is not None}
         return told | {EXTRA + name: part for name, part in sorted(self.extra.items())}
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Of the parts that are there."""
+        return frozenset(self.parts())
+
     def map(self, change: Callable[[Tensor], Tensor]) -> "Conditioning":
         """Every part changed in the same way."""
         return Conditioning.of({name: change(part) for name, part in self.parts().items()})
@@ -69,9 +75,9 @@ class Conditioning:
 
         Raises ValueError when one has a part that another lacks.
         """
-        names = {tuple(one.parts()) for one in many}
-        if len(names) != 1:
-            raise ValueError(f"cannot stack conditionings with different parts: {sorted(names)}")
+        if len({one.names for one in many}) != 1:
+            names = sorted(sorted(one.names) for one in many)
+            raise ValueError(f"cannot stack conditionings with different parts: {names}")
         lengths = {one.tokens.shape[1] for one in many if one.tokens is not None}
         rows = [one.padded(max(lengths)).parts() for one in many] if len(lengths) > 1 else _parts(many)
         return Conditioning.of({name: torch.cat([row[name] for row in rows]) for name in rows[0]})

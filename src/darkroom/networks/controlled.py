@@ -1,4 +1,4 @@
-"""What ControlNets beside a transformer have in common (Zhang et al. 2023, arXiv 2302.05543).
+"""What ControlNets have in common (Zhang et al. 2023, arXiv 2302.05543).
 
 The i-th of them reads parts of its own from ``cond.extra``, in which the rows of one batch may differ:
 ``control.i.hint`` (B, ...), the control picture as that network takes it; ``control.i.scale`` (B,), what its

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from darkroom.errors import DarkroomError
 from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.controlled import refuse_strangers, zeroed
 from darkroom.networks.unet import Residuals, UNet, UNetEncoder, joined
 from darkroom.networks.unet_config import UNetConfig, unknown_option
 
@@ -89,7 +90,7 @@ class HintEmbedding(nn.Module):
         for fine, coarse in pairwise(widths):
             self.blocks.append(nn.Conv2d(fine, fine, 3, padding=1))
             self.blocks.append(nn.Conv2d(fine, coarse, 3, padding=1, stride=2))
-        self.conv_out = zero(nn.Conv2d(widths[-1], width, 3, padding=1))
+        self.conv_out = zeroed(nn.Conv2d(widths[-1], width, 3, padding=1))
 
     def forward(self, hint: Tensor) -> Tensor:
         """(B, channels, H * downscale, W * downscale) -> (B, width, H, W)."""
@@ -111,9 +112,9 @@ class ControlNet(UNetEncoder):
         widths = config.unet.widths
         self.controlnet_cond_embedding = HintEmbedding(config.hint_channels, config.hint_widths, widths[0])
         self.controlnet_down_blocks = nn.ModuleList(
-            zero(nn.Conv2d(width, width, 1)) for width in config.unet.skip_widths
+            zeroed(nn.Conv2d(width, width, 1)) for width in config.unet.skip_widths
         )
-        self.controlnet_mid_block = zero(nn.Conv2d(widths[-1], widths[-1], 1))
+        self.controlnet_mid_block = zeroed(nn.Conv2d(widths[-1], widths[-1], 1))
 
     @classmethod
     def from_unet(cls, unet: UNet, hint_widths: tuple[int, ...] = (16, 32, 96, 256)) -> Self:
@@ -187,7 +188,7 @@ class ControlledUNet(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, cond: Conditioning) -> Tensor:
         """``x`` (B, C, H, W), ``time`` (B,) -> (B, C', H, W)."""
-        self.refuse_strangers(cond)
+        refuse_strangers(cond, len(self.controls))
         given = [self.residuals(i, x, time, cond) for i in range(len(self.controls))]
         return self.unet(x, time, cond, total([one for one in given if one is not None]))
 
@@ -201,15 +202,6 @@ class ControlledUNet(nn.Module):
             return None
         return self.controls[i](x, time, cond, hint, scale, guess)
 
-    def refuse_strangers(self, cond: Conditioning) -> None:
-        """Raise DarkroomError for a hint that no ControlNet is there to read."""
-        for name in cond.extra:
-            if name.startswith("control.") and int(name.split(".")[1]) >= len(self.controls):
-                raise DarkroomError(
-                    f"there is a '{name}' and there are {len(self.controls)} ControlNets, counted from 0; "
-                    "load one for every hint."
-                )
-
 
 def total(many: list[Residuals]) -> Residuals | None:
     """The sum of what several ControlNets add."""
@@ -218,10 +210,3 @@ def total(many: list[Residuals]) -> Residuals | None:
     parts = zip(*([*one.down, one.mid] for one in many), strict=True)
     *down, mid = [sum(part[1:], part[0]) for part in parts]
     return Residuals(down, mid)
-
-
-def zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with nothing but zeros in it."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

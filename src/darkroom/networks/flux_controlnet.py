@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from darkroom.errors import InvalidRequest
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.controlled import check_size, hint_of, refuse_strangers, zeroed
+from darkroom.networks.controlnet import HintEmbedding
 from darkroom.networks.diffusers_config import read_options
 from darkroom.networks.flux import OPTIONS, Flux, FluxConfig, FluxTrunk, Start, of_trunk
 from darkroom.networks.flux_patches import pack, rotary
@@ -27,6 +28,9 @@ CONTROL_OPTIONS = {name: our for name, our in OPTIONS.items() if name != "out_ch
     "conditioning_embedding_channels": "hint_channels",
 }
 """Our names of the options of diffusers' FluxControlNetModel."""
+
+PIXEL_WIDTHS = (16, 16, 16, 16)
+"""Of the convolutions over a control picture's pixels."""
 
 
 @dataclass(frozen=True)
@@ -57,23 +61,6 @@ class FluxControlNetConfig(FluxConfig):
         )
 
 
-class PixelEncoder(nn.Module):
-    """A small convolutional net from a control picture's pixels to its latents' size."""
-
-    def __init__(self, channels: int, width: int = 16) -> None:
-        super().__init__()
-        self.conv_in = nn.Conv2d(3, width, 3, padding=1)
-        self.blocks = nn.ModuleList(nn.Conv2d(width, width, 3, 1 + i % 2, padding=1) for i in range(6))
-        self.conv_out = zeroed(nn.Conv2d(width, channels, 3, padding=1))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, 8H, 8W) -> (B, channels, H, W)."""
-        x = F.silu(self.conv_in(pixels))
-        for block in self.blocks:
-            x = F.silu(block(x))
-        return self.conv_out(x)
-
-
 class FluxControlNet(FluxTrunk):
     """(noisy latents, time, conditioning, control picture) -> what is added to the transformer's tokens."""
 
@@ -87,7 +74,9 @@ class FluxControlNet(FluxTrunk):
         if config.modes is not None:
             self.controlnet_mode_embedder = nn.Embedding(config.modes, width)
         embedder = nn.Linear(config.in_channels, width)
-        self.input_hint_block = None if config.hint_channels is None else PixelEncoder(config.hint_channels)
+        self.input_hint_block = None
+        if config.hint_channels is not None:
+            self.input_hint_block = HintEmbedding(3, PIXEL_WIDTHS, config.hint_channels)
         self.controlnet_x_embedder = embedder if self.input_hint_block else zeroed(embedder)
 
     def forward(

@@ -147,7 +147,8 @@ class MMDiTControlNet(nn.Module):
         """A tensor (B, N, width) for each block of this network.
 
         ``x``, ``time`` and ``cond`` as the transformer takes them; ``hint`` (B, C, H, W) latents of the
-        control picture; ``patches`` (B, N, width) the transformer's embedding of ``x``, for a network without one.
+        control picture; ``patches`` (B, N, width) the transformer's embedding of ``x``, for a network that
+        has none of its own.
 
         Raises InvalidRequest for a control picture of another size.
         """
@@ -180,7 +181,7 @@ class MMDiTControlNet(nn.Module):
 
 
 class ControlledMMDiT(nn.Module):
-    """An MMDiT with ControlNets beside it, called as without them; see :mod:`darkroom.networks.controlled`."""
+    """An MMDiT with ControlNets beside it, called as without; see :mod:`darkroom.networks.controlled`."""
 
     def __init__(self, transformer: MMDiT, controls: Sequence[MMDiTControlNet]) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ that question into questions for the network). Rows of one forward may stand at 
 different jobs, samplers, guides and step counts; none of them knows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -83,6 +83,7 @@ class Engine:
     def __init__(self, max_rows: int = MAX_ROWS) -> None:
         self.max_rows = max_rows
         self.jobs: list[Job] = []
+        self._told: dict[tuple[Conditioning, ...], Conditioning] = {}
 
     def submit(self, job: Job) -> None:
         """A job joins at the next step."""
@@ -107,31 +108,48 @@ class Engine:
         self.jobs = [job for job in self.jobs if not job.done]
 
     def _answer(self, asked: Sequence[tuple[Job, Query]]) -> list[Tensor]:
-        """The network's x0 for each question, in the order asked; one forward a group that can share it."""
+        """The network's x0 for each question, in the order asked."""
+        answers: dict[int, Tensor] = {}
+        told, self._told = self._told, {}
+        for numbers in self._forwards(asked):
+            job, queries = asked[numbers[0]][0], [asked[i][1] for i in numbers]
+            conds = tuple(query.cond for query in queries)
+            cond = self._told[conds] = told.get(conds) or Conditioning.stack(conds)
+            x0 = forward(job.process, queries[0].network or job.network, queries, cond, job.precision)
+            answers |= zip(numbers, x0.split([len(query.x) for query in queries]), strict=True)
+        return [answers[i] for i in range(len(asked))]
+
+    def _forwards(self, asked: Sequence[tuple[Job, Query]]) -> Iterator[list[int]]:
+        """The numbers of the questions that can share a forward pass, as few passes as there can be."""
         groups: dict[object, list[int]] = {}
         for i, (job, query) in enumerate(asked):
-            network = query.network or job.network
-            parts = frozenset(query.cond.parts())
-            key = (id(network), job.process, job.precision, query.x.shape[1:], parts)
-            groups.setdefault(key, []).append(i)
-        answers: dict[int, Tensor] = {}
+            who = id(query.network or job.network), job.process, job.precision
+            groups.setdefault((*who, query.x.shape[1:], query.cond.names), []).append(i)
         for members in groups.values():
-            for chunk in (members[i : i + self.max_rows] for i in range(0, len(members), self.max_rows)):
-                job, first = asked[chunk[0]]
-                network, queries = first.network or job.network, [asked[i][1] for i in chunk]
-                x0 = forward(job.process, network, queries, job.precision)
-                answers |= dict(zip(chunk, x0.split([asked[i][1].x.shape[0] for i in chunk]), strict=True))
-        return [answers[i] for i in range(len(asked))]
+            yield from (members[i : i + self.max_rows] for i in range(0, len(members), self.max_rows))
 
 
 @torch.inference_mode()
 def forward(
-    process: Process, network: nn.Module, queries: Sequence[Query], precision: torch.dtype = torch.float32
+    process: Process,
+    network: nn.Module,
+    queries: Sequence[Query],
+    cond: Conditioning,
+    precision: torch.dtype = torch.float32,
 ) -> Tensor:
-    """One forward pass for many questions, row under row: x0 of all, as exact as the signals are."""
+    """One forward pass for many questions, row under row: x0 of all, as exact as the signals are.
+
+    ``cond`` holds the conditions of all.
+    """
     x = torch.cat([query.x for query in queries])
-    levels = [query.level.expand(query.x.shape[0]) for query in queries]
-    level = Level(*(torch.cat(parts) for parts in zip(*levels, strict=True)))
-    cond = Conditioning.stack([query.cond for query in queries])
     with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
-        return process.denoise(network, x, level, cond).to(x)
+        return process.denoise(network, x, _level(queries), cond).to(x)
+
+
+def _level(queries: Sequence[Query]) -> Level:
+    """The levels of all rows; one for all where they are asked at the very same."""
+    level = queries[0].level
+    if level.t.ndim == 0 and all(query.level is level for query in queries):
+        return level
+    levels = [query.level.expand(len(query.x)) for query in queries]
+    return Level(*(torch.cat(parts) for parts in zip(*levels, strict=True)))

@@ -20,6 +20,11 @@ def folder(kind: str) -> Path:
     return home() / kind
 
 
+def styles() -> Path:
+    """The file of the user's own styles; it need not be there."""
+    return home() / "styles.csv"
+
+
 def named(kind: str) -> dict[str, Path]:
     """What lies in the folder of a kind, subfolders included, by the names that stand for it."""
     place, found = folder(kind), dict[str, Path]()

@@ -1,20 +1,21 @@
 """GGUF files: weights in blocks of few bits, as the tools around ggml write them.
 
 The header is read here (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), with every count checked
-against the bytes that are left; the numbers of quantised tensors are worked out by the ``gguf`` package when
-they are asked for, and are single precision.
+against the bytes that are left. Numbers in blocks are worked out when they are asked for, as float32.
 """
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import torch
 from torch import Tensor
 
 from darkroom.errors import DarkroomError
+from darkroom.weights.blocks import FORMATS, Format
 from darkroom.weights.header import (
     MAX_DIMENSIONS,
     MAX_HEADER,
@@ -35,56 +36,39 @@ MAX_TEXT = 2000
 MAX_KEPT = 16
 """Entries of an array that is kept; longer ones are vocabularies."""
 MAX_NESTING = 4
-CHUNK = 1 << 18
-"""Numbers that are worked out at a time."""
+CHUNK = 1 << 17
+"""Numbers that are worked out at a time: they stay in the cache."""
 
 
-class Packing(NamedTuple):
-    """How a type of ggml lies in a file: ``block`` numbers in ``nbytes``; ``dtype`` where they are plain."""
-
-    name: str
-    block: int
-    nbytes: int
-    dtype: torch.dtype | None = None
-
-
-PACKINGS: Mapping[int, Packing] = {
-    0: Packing("F32", 1, 4, torch.float32),
-    1: Packing("F16", 1, 2, torch.float16),
-    2: Packing("Q4_0", 32, 18),
-    3: Packing("Q4_1", 32, 20),
-    6: Packing("Q5_0", 32, 22),
-    7: Packing("Q5_1", 32, 24),
-    8: Packing("Q8_0", 32, 34),
-    10: Packing("Q2_K", 256, 84),
-    11: Packing("Q3_K", 256, 110),
-    12: Packing("Q4_K", 256, 144),
-    13: Packing("Q5_K", 256, 176),
-    14: Packing("Q6_K", 256, 210),
-    20: Packing("IQ4_NL", 32, 18),
-    23: Packing("IQ4_XS", 256, 136),
-    24: Packing("I8", 1, 1, torch.int8),
-    25: Packing("I16", 1, 2, torch.int16),
-    26: Packing("I32", 1, 4, torch.int32),
-    27: Packing("I64", 1, 8, torch.int64),
-    28: Packing("F64", 1, 8, torch.float64),
-    30: Packing("BF16", 1, 2, torch.bfloat16),
+PLAIN: Mapping[int, torch.dtype] = {
+    0: torch.float32,
+    1: torch.float16,
+    24: torch.int8,
+    25: torch.int16,
+    26: torch.int32,
+    27: torch.int64,
+    28: torch.float64,
+    30: torch.bfloat16,
 }
-"""The types by their number in a file."""
+"""The types that are not in blocks, by the number that ggml gives them."""
+KINDS: Mapping[int, torch.dtype | Format] = {**PLAIN, **FORMATS}
 
 
 @dataclass(frozen=True)
 class Stored:
     """A tensor in the file: ``sides`` is its shape there, ``start`` counts from where the data begin."""
 
-    packing: Packing
+    kind: torch.dtype | Format
     sides: tuple[int, ...]
     start: int
 
     @property
     def nbytes(self) -> int:
         """Bytes in the file."""
-        return torch.Size(self.sides).numel() // self.packing.block * self.packing.nbytes
+        count = math.prod(self.sides)
+        if isinstance(self.kind, Format):
+            return count // self.kind.block * self.kind.nbytes
+        return count * self.kind.itemsize
 
 
 class GgufFile:
@@ -108,16 +92,17 @@ class GgufFile:
         """A map of plain numbers; quantised ones are worked out, in float32."""
         info, stored = self.header.tensors[name], self._stored[name]
         start = self._begin + stored.start
-        if stored.packing.dtype is not None:
-            return self._mapped.tensor(start, info.shape, info.dtype)
-        return _dequantised(self._mapped.bytes(start, stored.nbytes), stored.packing).view(info.shape)
+        if isinstance(stored.kind, Format):
+            return unpacked(self._mapped.bytes(start, stored.nbytes), stored.kind).view(info.shape)
+        return self._mapped.tensor(start, info.shape, info.dtype)
 
     def _info(self, name: str, stored: Stored, values: Mapping[str, Any], cursor: "Cursor") -> TensorInfo:
-        info = TensorInfo(stored.packing.dtype or torch.float32, stored.sides)
+        dtype = torch.float32 if isinstance(stored.kind, Format) else stored.kind
+        info = TensorInfo(dtype, stored.sides)
         shape = values.get(ORIGINAL_SHAPE + name)
         if shape is None:
             return info
-        if shape_trouble(shape) or torch.Size(shape).numel() != info.elements:
+        if shape_trouble(shape) or math.prod(shape) != info.elements:
             cursor.refuse(f"the original shape of {shown(name)} does not fit it")
         return TensorInfo(info.dtype, tuple(shape))
 
@@ -217,12 +202,15 @@ class Cursor:
         kind, start = self.number("I"), self.number("Q")
         if trouble := shape_trouble(sides):
             self.refuse(f"the tensor {shown(name)} {trouble}")
-        if kind not in PACKINGS:
-            known = ", ".join(packing.name for packing in PACKINGS.values())
-            self.refuse(f"the tensor {shown(name)} has type {kind}, which is not among {known}")
-        if (sides or [1])[-1] % PACKINGS[kind].block or start % 8:
+        if kind not in KINDS:
+            known = ", ".join(one.name for one in FORMATS.values())
+            self.refuse(
+                f"the tensor {shown(name)} has ggml's type {kind}, and known are plain numbers and {known}"
+            )
+        found = KINDS[kind]
+        if start % 8 or (isinstance(found, Format) and (sides or [1])[-1] % found.block):
             self.refuse(f"the tensor {shown(name)} is not made of whole blocks")
-        return Stored(PACKINGS[kind], tuple(sides), start)
+        return Stored(found, tuple(sides), start)
 
     def aligned(self, alignment: object) -> int:
         """Where the data begin: the next byte that ``alignment`` divides."""
@@ -231,19 +219,11 @@ class Cursor:
         return -(-self._file.tell() // alignment) * alignment
 
 
-def _dequantised(data: Tensor, packing: Packing) -> Tensor:
-    """(bytes,) -> (numbers,) float32, a chunk at a time."""
-    try:
-        from gguf import GGMLQuantizationType
-        from gguf.quants import dequantize
-    except ImportError:
-        raise DarkroomError(
-            f"numbers of type {packing.name} need the gguf package; pip install 'darkroom[models]'."
-        ) from None
-    blocks = data.view(-1, packing.nbytes)
-    result = torch.empty(len(blocks), packing.block)
-    for source, target in zip(
-        blocks.split(CHUNK // packing.block), result.split(CHUNK // packing.block), strict=True
-    ):
-        target.copy_(torch.from_numpy(dequantize(source.numpy(), GGMLQuantizationType[packing.name])))
+def unpacked(data: Tensor, form: Format) -> Tensor:
+    """(bytes,) uint8 -> (numbers,) float32, a chunk at a time."""
+    blocks = data.view(-1, form.nbytes)
+    result = torch.empty(len(blocks), form.block)
+    step = CHUNK // form.block
+    for source, target in zip(blocks.split(step), result.split(step), strict=True):
+        target.copy_(form.unpack(source))
     return result.view(-1)

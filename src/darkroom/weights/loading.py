@@ -6,6 +6,9 @@
 
 Where the type is the stored one, the network's weights are the file's pages themselves. Otherwise tensors are
 converted one by one, the largest first, so that memory never holds much more than the network will.
+
+Every number is looked at: NaN and infinity are found. A flipped bit that leaves a finite number is not; only
+who knows the file's SHA-256 can tell.
 """
 
 import threading
@@ -87,7 +90,7 @@ def load_into(
     _check_missing(missing, allow_missing, wanted, header)
     for names in sorted(groups, key=lambda names: -wanted[names[0]].numel()):
         if found := [name for name in names if name in header.tensors]:
-            _place(module, names, _read(store, found, _target(wanted[names[0]], dtype), allow_nan))
+            _place(module, names, _read(store, found, dtype, allow_nan))
     matched = wanted.keys() & header.tensors.keys()
     return Matched(len(matched), tuple(sorted(header.tensors.keys() - wanted.keys())), tuple(sorted(missing)))
 
@@ -98,11 +101,6 @@ def _groups(wanted: dict[str, Tensor]) -> list[list[str]]:
     for name, tensor in wanted.items():
         groups.setdefault(id(tensor), []).append(name)
     return list(groups.values())
-
-
-def _target(slot: Tensor, dtype: torch.dtype | None) -> torch.dtype | None:
-    """What a tensor becomes: None for as it is stored."""
-    return dtype if slot.is_floating_point() else slot.dtype
 
 
 def _place(module: nn.Module, names: list[str], tensor: Tensor) -> None:
@@ -129,7 +127,8 @@ def _read(store: Store, names: list[str], dtype: torch.dtype | None, allow_nan: 
                 f"{place} and {shown(other)} differ, and the network has one weight for both; use a"
                 " checkpoint of this very network."
             )
-    return _converted(first.contiguous(), dtype or first.dtype, None if allow_nan else place)
+    target = dtype if dtype is not None and first.is_floating_point() else first.dtype
+    return _converted(first.contiguous(), target, None if allow_nan else place)
 
 
 def _converted(tensor: Tensor, dtype: torch.dtype, place: str | None) -> Tensor:
@@ -179,7 +178,8 @@ def _check_fits(network: str, wanted: dict[str, Tensor], header: Header) -> None
     for name in sorted(matched):
         slot, info = wanted[name], header.tensors[name]
         expected, found = _described(slot.dtype, slot.shape), _described(info.dtype, info.shape)
-        if slot.shape != info.shape or slot.is_floating_point() != info.dtype.is_floating_point:
+        both_real = slot.is_floating_point() and info.dtype.is_floating_point
+        if slot.shape != info.shape or not (both_real or slot.dtype == info.dtype):
             raise DarkroomError(
                 f"'{header.source}' does not fit {network}: {shown(name)} should be {expected} and is"
                 f" {found}; use a checkpoint of the same size and kind."

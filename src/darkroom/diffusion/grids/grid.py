@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -38,9 +39,19 @@ class Grid:
         """
         return self.levels.rows(0)
 
+    @property
+    def starts(self) -> Level:
+        """Where all the steps begin: each part (steps, ...)."""
+        return self.levels.rows(slice(None, -1))
+
+    @property
+    def ends(self) -> Level:
+        """Where all the steps end: each part (steps, ...)."""
+        return self.levels.rows(slice(1, None))
+
     def steps(self) -> Iterator[tuple[Level, Level]]:
         """Pairs (from, to)."""
-        return ((self.levels.rows(i), self.levels.rows(i + 1)) for i in range(len(self)))
+        return pairwise(self.levels.each())
 
     def between(self, t: Level, s: Level, r: float) -> Level:
         """The level a fraction ``r`` in [0, 1] of the way from ``t`` to ``s`` in logsnr.

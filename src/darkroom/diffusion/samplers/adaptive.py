@@ -8,8 +8,10 @@ from torch import Tensor
 from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.levels import Level, left
 from darkroom.diffusion.noise import Noise
-from darkroom.diffusion.samplers.integrals import along_logsnr, weights
-from darkroom.diffusion.samplers.sampler import Sampling, by_alpha, reach, sampler, slope, step
+from darkroom.diffusion.samplers.integrals import weights
+from darkroom.diffusion.samplers.sampler import Sampling, sampler
+from darkroom.diffusion.samplers.slopes import by_alpha, reach
+from darkroom.diffusion.samplers.steps import step
 
 TINY = 1e-8
 """Added to an error before division by it."""
@@ -60,7 +62,7 @@ def dpm_adaptive(
             for new, old in ((high, x), (low / left(s.alpha, x), before))
         )
         now = torch.where(taken, to, now)
-        t = Level(*(torch.where(taken, new, old) for new, old in zip(s, t, strict=True)))
+        t = s.where(taken, t)
     return step(x, (yield x, t), t, final) if not torch.equal(final.sigma, end.sigma) else x
 
 
@@ -73,9 +75,7 @@ def _ends(grid: Grid) -> tuple[Level, Level, Level, Level]:
 
 def _finite(grid: Grid, end: Level, inner: Level) -> Level:
     """``end``, or the middle of the step there where it is infinite."""
-    middle = grid.between(end, inner, 0.5)
-    parts = zip(end, middle, strict=True)
-    return Level(*(torch.where(end.logsnr.isfinite(), at_end, within) for at_end, within in parts))
+    return end.where(end.logsnr.isfinite(), grid.between(end, inner, 0.5))
 
 
 def _pair(
@@ -83,19 +83,25 @@ def _pair(
 ) -> Generator[tuple[Tensor, Level], Tensor, tuple[Tensor, Tensor]]:
     """The same step by DPM-Solver-2 with r = 1/3 and by DPM-Solver-3 (algorithms 1 and 2)."""
     x0 = yield x, t
-    here = slope(x, x0, t, by_alpha)
+    here = _eps(x, x0, t)
     third, two_thirds = (grid.schedule.at_logsnr(torch.lerp(t.logsnr, s.logsnr, r)) for r in (1 / 3, 2 / 3))
 
     def along(level: Level, at: Level, change: Tensor, gain: float | None = None) -> Tensor:
-        places, length = along_logsnr([at], t, level)
-        share = weights(places, -length)[..., 1] if gain is None else torch.full_like(length, gain)
+        length = level.logsnr - t.logsnr
+        place = (at.logsnr - t.logsnr) / length
+        share = weights([place], -length)[..., 1] if gain is None else torch.full_like(length, gain)
         return step(x, x0, t, level) + left(share * reach(t, level, by_alpha), x) * change
 
     early = step(x, x0, t, third)
-    change = slope(early, (yield early, third), third, by_alpha) - here
+    change = _eps(early, (yield early, third), third) - here
     late = along(two_thirds, third, change)
-    second = slope(late, (yield late, two_thirds), two_thirds, by_alpha) - here
+    second = _eps(late, (yield late, two_thirds), two_thirds) - here
     return along(s, third, change, 1.5), along(s, two_thirds, second)
+
+
+def _eps(x: Tensor, x0: Tensor, t: Level) -> Tensor:
+    """The slope of x / alpha over sigma / alpha."""
+    return (x - left(t.alpha, x) * x0) / left(t.sigma, x)
 
 
 def _difference(low: Tensor, high: Tensor, before: Tensor, rtol: float, atol: float) -> Tensor:

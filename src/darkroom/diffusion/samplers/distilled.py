@@ -6,8 +6,9 @@ from torch import Tensor
 from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.levels import Level, Schedule
 from darkroom.diffusion.noise import Noise
-from darkroom.diffusion.samplers.first_order import renewing
-from darkroom.diffusion.samplers.sampler import Sampling, Split, sampler
+from darkroom.diffusion.samplers.first_order import churn, renewing
+from darkroom.diffusion.samplers.sampler import Sampling, sampler
+from darkroom.diffusion.samplers.steps import Split
 
 
 @sampler(
@@ -15,7 +16,7 @@ from darkroom.diffusion.samplers.sampler import Sampling, Split, sampler
 )
 def lcm(x: Tensor, grid: Grid, noise: Noise) -> Sampling:
     """Renew all the noise in each step: Song et al. 2023 (arXiv 2303.01469), algorithm 1."""
-    return renewing(x, grid, noise, lambda t, s: (torch.zeros_like(s.sigma), s.sigma))
+    return renewing(x, churn(grid, noise), lambda t, s: (torch.zeros_like(s.sigma), s.sigma))
 
 
 @sampler(
@@ -37,7 +38,7 @@ def tcd(x: Tensor, grid: Grid, noise: Noise, gamma: float = 0.3) -> Sampling:
         kept = torch.where(told < s.t, s.alpha / beyond.alpha * beyond.sigma, s.sigma)
         return kept, (s.sigma**2 - kept**2).clamp(min=0).sqrt()
 
-    return renewing(x, grid, noise, split)
+    return renewing(x, churn(grid, noise), split)
 
 
 def at_told(schedule: Schedule, told: Tensor) -> Level:

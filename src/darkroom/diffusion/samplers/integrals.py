@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darkroom.diffusion.levels import Level, left
-
 _NODES, _WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(32))
 _NODES, _LOG_WEIGHTS = (_NODES + 1) / 2, _WEIGHTS.log()
 
@@ -75,15 +73,11 @@ def weights(places: Sequence[Tensor], rate: Tensor, rule: Rule = exact, most: Te
     return torch.linalg.solve(system, torch.where(used, means, 0.0).where(number > 0, torch.ones_like(v)))
 
 
-def blend(values: Sequence[Tensor], shares: Tensor) -> Tensor:
-    """The sum of ``values`` by ``shares`` (..., n) that add up to 1."""
-    first, *others = values
-    return first + sum(
-        left(shares[..., j], first) * (value - first) for j, value in enumerate(others, start=1)
-    )
+def places(along: Tensor, count: int) -> list[Tensor]:
+    """Where the ``count`` levels before each step lie in it, newest first, (steps, ...); nan where none is.
 
-
-def along_logsnr(levels: Sequence[Level], t: Level, s: Level) -> tuple[list[Tensor], Tensor]:
-    """The places of ``levels`` in the step from ``t`` to ``s``, even in logsnr, and the step's length."""
-    length = s.logsnr - t.logsnr
-    return [(level.logsnr - t.logsnr) / length for level in levels], length
+    ``along`` (steps + 1, ...) is what the polynomials run in, such as the logsnr of a grid's levels.
+    """
+    length = along.diff(dim=0)
+    padded = torch.cat([torch.full_like(along[:1], torch.nan).expand(count, *along.shape[1:]), along])
+    return [(padded[count - j : -1 - j] - along[:-1]) / length for j in range(1, count + 1)]

@@ -1,52 +1,20 @@
 """Methods that ask once a step and remember former answers."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from darkroom.diffusion.grids import Grid
-from darkroom.diffusion.levels import Level, left
+from darkroom.diffusion.levels import left
 from darkroom.diffusion.noise import Noise
-from darkroom.diffusion.samplers.integrals import (
-    Rule,
-    along_logsnr,
-    bh1,
-    blend,
-    exact,
-    half_curved,
-    midpoint,
-    weights,
-)
-from darkroom.diffusion.samplers.sampler import (
-    Sampling,
-    Unit,
-    by_alpha,
-    diffused,
-    noisy,
-    reach,
-    sampler,
-    slope,
-    step,
-    unit_of,
-)
-
-Past = Sequence[tuple[Level, Tensor]]
-"""Levels and what was found there, the newest first."""
+from darkroom.diffusion.samplers.integrals import Rule, bh1, exact, half_curved, midpoint, places, weights
+from darkroom.diffusion.samplers.sampler import Sampling, sampler
+from darkroom.diffusion.samplers.slopes import Unit, by_alpha, reach, slope, unit_of
+from darkroom.diffusion.samplers.steps import Mixer, diffused, draws, mixers, straight
 
 # ---- x0 integrated over logsnr
-
-
-class Leg(NamedTuple):
-    """A step from ``t``, where x was, to ``s``: the noise kept, the fresh noise and the values to use."""
-
-    x: Tensor
-    t: Level
-    s: Level
-    kept: Tensor
-    fresh: Tensor
-    most: Tensor
 
 
 def multistep(
@@ -65,26 +33,30 @@ def multistep(
     many estimates as it says. ``eta`` brings noise in, and ``settle`` lowers the order to the number of steps
     left where the grid ends at the clean signal; the step that goes there is of first order always.
     """
-    past: list[tuple[Level, Tensor]] = []
-    leg: Leg | None = None
-    settling = settle & (grid.levels.sigma[-1] == 0)
-    for draw, (t, s) in enumerate(grid.steps(), start=1):
-        x0 = yield x, t
-        if leg and corrector:
-            x = walk(leg, [past[0], (t, x0), *past[1:]][:corrector], leg.most + 1, eta, rule)
-        past = [(t, x0), *past][:order]
-        kept, drawn = diffused(t, s, eta)
-        most = torch.where(settling, len(grid) + 1 - draw, order)
-        leg = Leg(x, t, s, kept, noisy(torch.zeros_like(x), drawn, noise, draw, t, s), most)
-        x = walk(leg, past, most, eta, rule)
+    t, s, logsnr = grid.starts, grid.ends, grid.levels.logsnr
+    kept, drawn = diffused(t, s, eta)
+    of_x, of_x0 = straight(t, s, kept)
+    rate, former = (1 + eta) * logsnr.diff(dim=0), places(logsnr, max(order, corrector) - 1)
+    steps_left = left(torch.arange(len(grid), 0, -1), rate)
+    most = torch.where(settle & (grid.levels.sigma[-1] == 0), steps_left, order)
+
+    def walks(at: Sequence[Tensor], most: Tensor) -> Iterator[Mixer]:
+        """Of (x, noise, the estimate where the step starts, those at the places ``at``)."""
+        shares = of_x0[..., None] * weights(at, rate, rule, most)
+        return mixers(x, of_x, drawn, *shares.unbind(-1))
+
+    ahead = walks(former[: order - 1], most)
+    again = walks([torch.ones_like(rate), *former][: corrector - 1], most + 1) if corrector else None
+    found: list[Tensor] = []
+    walked: Mixer | None = None
+    for level, walk, eps in zip(t.each(), ahead, draws(x, noise, drawn, t, s), strict=True):
+        x0 = yield x, level
+        if walked:
+            x = walked(found[0], x0, *found[1:])
+        found = [x0, *found][:order]
+        walked = partial(next(again), x, eps) if again else None
+        x = walk(x, eps, *found)
     return x
-
-
-def walk(leg: Leg, found: Past, most: Tensor, eta: float, rule: Rule) -> Tensor:
-    """The end of a step with the mean of x0 over it; the first of ``found`` is from where it starts."""
-    places, length = along_logsnr([level for level, _ in found[1:]], leg.t, leg.s)
-    shares = weights(places, (1 + eta) * length, rule, most)
-    return step(leg.x, blend([x0 for _, x0 in found], shares), leg.t, leg.s, leg.kept) + leg.fresh
 
 
 @sampler("dpmpp_2m", label="DPM++ 2M", order=2, when="The best for its cost in 10 to 30 steps.")
@@ -156,19 +128,17 @@ def sa_solver(x: Tensor, grid: Grid, noise: Noise, tau: float = 1.0) -> Sampling
 # ---- slopes
 
 
-Weigh = Callable[[Sequence[Level], Level, Level], Tensor]
-"""(former levels, t, s) -> the weights (..., n) of the slope at t and of the former ones."""
-
-
-def adams(x: Tensor, grid: Grid, unit: Unit, order: int, weigh: Weigh) -> Sampling:
-    """Adams and Bashforth's steps: the weighted mean of the last ``order`` slopes."""
-    past: list[tuple[Level, Tensor]] = []
-    for t, s in grid.steps():
-        x0 = yield x, t
-        here = slope(x, x0, t, unit)
-        past = [(t, here), *past][:order]
-        shares = weigh([level for level, _ in past[1:]], t, s)
-        x = step(x, x0, t, s) + left(reach(t, s, unit), x) * (blend([d for _, d in past], shares) - here)
+def adams(x: Tensor, grid: Grid, unit: Unit, shares: Tensor) -> Sampling:
+    """Adams and Bashforth's steps: the mean of the last n slopes weighted by ``shares`` (steps, ..., n)."""
+    t, s = grid.starts, grid.ends
+    newest, *former = (reach(t, s, unit)[..., None] * shares).unbind(-1)
+    newest = newest - reach(t, s, unit)  # which the straight step has gone already
+    found: list[Tensor] = []
+    moves, slopes = mixers(x, *straight(t, s), newest, *former), mixers(x, *slope(t, unit))
+    for level, move, tangent in zip(t.each(), moves, slopes, strict=True):
+        x0 = yield x, level
+        found = [tangent(x, x0), *found][: shares.shape[-1]]
+        x = move(x, x0, *found)
     return x
 
 
@@ -179,25 +149,17 @@ def lms(x: Tensor, grid: Grid, noise: Noise, order: int = 4) -> Sampling:
     Its first steps have less to go by, and the first, Euler's, holds the whole to second order.
     """
     unit = unit_of(grid.schedule)
-
-    def weigh(former: Sequence[Level], t: Level, s: Level) -> Tensor:
-        start, end = (level.sigma / unit(level) for level in (t, s))
-        places = [(level.sigma / unit(level) - start) / (end - start) for level in former]
-        return weights(places, 0 * (end - start))  # not a number, so of first order, over an infinite step
-
-    return adams(x, grid, unit, order, weigh)
+    along = grid.levels.sigma / unit(grid.levels)
+    rate = 0 * along.diff(dim=0)  # not a number, so of first order, over an infinite step
+    return adams(x, grid, unit, weights(places(along, order - 1), rate))
 
 
 @sampler("ipndm", label="iPNDM", order=2, when="As LMS for steps of even length, its weights being fixed.")
 def ipndm(x: Tensor, grid: Grid, noise: Noise, order: int = 4) -> Sampling:
     """Weights of even steps, such as (55, -59, 37, -9) / 24: Zhang and Chen 2022 (arXiv 2204.13902)."""
-
-    def weigh(former: Sequence[Level], t: Level, s: Level) -> Tensor:
-        return weights(
-            [torch.full_like(t.sigma, -i) for i in range(1, len(former) + 1)], torch.zeros_like(t.sigma)
-        )
-
-    return adams(x, grid, unit_of(grid.schedule), order, weigh)
+    number = torch.ones_like(grid.levels.t).cumsum(0)
+    shares = weights(places(number, order - 1), torch.zeros_like(grid.starts.t))
+    return adams(x, grid, unit_of(grid.schedule), shares)
 
 
 @sampler("deis", label="DEIS", order=2, when="Few steps, 8 to 20; steady where guidance is weak.")
@@ -206,9 +168,5 @@ def deis(x: Tensor, grid: Grid, noise: Noise, order: int = 3) -> Sampling:
 
     Zhang and Chen 2022 (arXiv 2204.13902).
     """
-
-    def weigh(former: Sequence[Level], t: Level, s: Level) -> Tensor:
-        places, length = along_logsnr(former, t, s)
-        return weights(places, -length)
-
-    return adams(x, grid, by_alpha, order, weigh)
+    logsnr = grid.levels.logsnr
+    return adams(x, grid, by_alpha, weights(places(logsnr, order - 1), -logsnr.diff(dim=0)))

@@ -1,49 +1,76 @@
 """Methods that ask twice in a step, at its ends or in its middle, and keep nothing for the next."""
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from torch import Tensor
 
 from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.levels import Level, left
 from darkroom.diffusion.noise import Noise
-from darkroom.diffusion.samplers.first_order import Plan, churn, raised
-from darkroom.diffusion.samplers.sampler import (
-    Sampling,
-    Unit,
-    by_alpha,
-    increment,
-    noisy,
-    reach,
-    renewed,
-    sampler,
-    slope,
-    step,
-    unit_of,
-)
+from darkroom.diffusion.samplers.first_order import Plan, churn
+from darkroom.diffusion.samplers.sampler import Sampling, sampler
+from darkroom.diffusion.samplers.slopes import Unit, by_alpha, reach, slope, unit_of
+from darkroom.diffusion.samplers.steps import Split, any_row, draws, increment, mixers, renewed, straight
 
 
-def bend(x: Tensor, x0: Tensor, t: Level, at: tuple[Tensor, Tensor, Level], unit: Unit) -> Tensor:
-    """By how much the slope at ``at`` (x, x0, level) differs from that at ``t``."""
-    return slope(*at, unit) - slope(x, x0, t, unit)
+def two_looks(
+    x: Tensor,
+    plan: Plan,
+    look: Level,
+    approach: Sequence[Tensor],
+    arrive: Sequence[Tensor],
+    noises: Iterable[Sequence[Tensor]] | None = None,
+) -> Sampling:
+    """Steps that ask, walk to ``look`` to ask again, and go to their end by what was seen from both places.
 
-
-def trapezoids(x: Tensor, plan: Plan, unit: Unit, noise: Noise, s_noise: float = 1.0) -> Sampling:
-    """The mean of the slopes at both ends; a step to the clean signal, where there is none, is Euler's."""
-    for draw, (t, up, s) in enumerate(plan, start=1):
-        x = raised(x, t, up, noise, draw, s_noise)
-        x0 = yield x, up
-        guess = step(x, x0, up, s)
-        if s.sigma.any():
-            gain = torch.where(s.sigma > 0, reach(up, s, unit) / 2, 0.0)
-            guess = guess + left(gain, x) * bend(x, x0, up, (guess, (yield guess, s), s), unit)
-        x = guess
+    ``approach`` weighs (x, x0, noise), ``arrive`` (x, x0, noise, x there, x0 there). ``noises`` are step by
+    step those for the way to ``look`` and for the whole way; by default the way to ``look`` has none. A step
+    to the clean signal asks once.
+    """
+    t, s = plan.starts, plan.ends
+    noises = noises or ((eps,) for eps in draws(x, plan.noise, arrive[2], t, s))
+    levels, walks = (t.each(), look.each(), any_row(s.sigma)), (mixers(x, *approach), mixers(x, *arrive))
+    for (rise, more), start, there, again, near, far, (*early, whole) in zip(
+        plan.rises(x), *levels, *walks, noises, strict=True
+    ):
+        x = rise(x, more)
+        x0 = yield x, start
+        halfway = near(x, x0, *early)
+        x = far(x, x0, whole, halfway, (yield halfway, there)) if again else far(x, x0, whole)
     return x
 
 
+def two_slopes(x: Tensor, plan: Plan, look: Level, gain: Tensor, split: Split, unit: Unit) -> Sampling:
+    """The step along the slope at its start, and ``gain`` times the difference of that at ``look`` from it.
+
+    A step to the clean signal is Euler's.
+    """
+    t, s, (kept, drawn) = plan.starts, plan.ends, split
+    gain = torch.where(s.sigma > 0, gain, 0.0)
+    here, there = ([gain * part for part in slope(level, unit)] for level in (t, look))
+    along = [whole - part for whole, part in zip(straight(t, s, kept), here, strict=True)]
+    return two_looks(x, plan, look, straight(t, look), [*along, drawn, *there])
+
+
+def trapezoids(x: Tensor, plan: Plan, unit: Unit) -> Sampling:
+    """The mean of the slopes at both ends."""
+    t, s = plan.starts, plan.ends
+    return two_slopes(x, plan, s, reach(t, s, unit) / 2, renewed(t, s, 0.0), unit)
+
+
+def midpoints(x: Tensor, grid: Grid, plan: Plan, unit: Unit, eta: float = 0.0) -> Sampling:
+    """The slope in the middle, in logsnr, of the way to the noise that is kept; ``eta`` draws the rest."""
+    t, s = plan.starts, plan.ends
+    kept, drawn = renewed(t, s, eta)
+    low = s._replace(sigma=kept)
+    return two_slopes(x, plan, grid.between(t, low, 0.5), reach(t, low, unit), (kept, drawn), unit)
+
+
 @sampler("heun", label="Heun", order=2, calls=2, when="Accurate where calls do not matter.")
-def heun(x: Tensor, grid: Grid, noise: Noise, s_noise: float = 1.0, **churning: float) -> Sampling:
+def heun(x: Tensor, grid: Grid, noise: Noise, **churning: float) -> Sampling:
     """Karras et al. 2022 (arXiv 2206.00364), algorithm 2; options of :func:`churn`."""
-    return trapezoids(x, churn(grid, **churning), unit_of(grid.schedule), noise, s_noise)
+    return trapezoids(x, churn(grid, noise, **churning), unit_of(grid.schedule))
 
 
 def _restarted(steps: int, begin: float, end: float, times: int) -> list[int]:
@@ -52,12 +79,12 @@ def _restarted(steps: int, begin: float, end: float, times: int) -> list[int]:
     return [*range(last), *list(range(first, last)) * times, *range(last, steps)]
 
 
-def restarts(grid: Grid, begin: float, end: float, times: int) -> Plan:
+def restarts(grid: Grid, noise: Noise, begin: float, end: float, times: int) -> Plan:
     """The steps of ``grid``, going back by adding noise from where ``end`` of them are done to ``begin``."""
-    arrived = 0
-    for i in _restarted(len(grid), begin, end, times):
-        yield grid.levels.rows(arrived), grid.levels.rows(i), grid.levels.rows(i + 1)
-        arrived = i + 1
+    taken = _restarted(len(grid), begin, end, times)
+    arrived = torch.tensor([0, *(i + 1 for i in taken[:-1])])
+    starts, levels = torch.tensor(taken), grid.levels
+    return Plan(levels.rows(arrived), levels.rows(starts), levels.rows(starts + 1), noise)
 
 
 @sampler(
@@ -71,20 +98,16 @@ def restarts(grid: Grid, begin: float, end: float, times: int) -> Plan:
 )
 def restart(x: Tensor, grid: Grid, noise: Noise) -> Sampling:
     """Xu et al. 2023 (arXiv 2306.14878): one restart, from 0.9 of the steps back to 0.4."""
-    return trapezoids(x, restarts(grid, 0.4, 0.9, 1), unit_of(grid.schedule), noise)
+    return trapezoids(x, restarts(grid, noise, 0.4, 0.9, 1), unit_of(grid.schedule))
 
 
 @sampler("dpm2", label="DPM2", order=2, calls=2, when="As Heun, with its second look in the middle.")
-def dpm2(x: Tensor, grid: Grid, noise: Noise, s_noise: float = 1.0, **churning: float) -> Sampling:
+def dpm2(x: Tensor, grid: Grid, noise: Noise, **churning: float) -> Sampling:
     """The slope at the middle in logsnr, after Karras et al. 2022 (arXiv 2206.00364), algorithm 2.
 
     Also after DPM-Solver-2 (Lu et al. 2022, arXiv 2206.00927, algorithm 1); so k-diffusion has it.
     """
-    unit = unit_of(grid.schedule)
-    for draw, (t, up, s) in enumerate(churn(grid, **churning), start=1):
-        x = raised(x, t, up, noise, draw, s_noise)
-        x = yield from _through_middle(x, grid, up, s, unit)
-    return x
+    return midpoints(x, grid, churn(grid, noise, **churning), unit_of(grid.schedule))
 
 
 @sampler(
@@ -92,23 +115,25 @@ def dpm2(x: Tensor, grid: Grid, noise: Noise, s_noise: float = 1.0, **churning: 
 )
 def dpm2_a(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Sampling:
     """DPM2 to less noise than due, then fresh noise: k-diffusion's ``sample_dpm_2_ancestral``."""
-    for draw, (t, s) in enumerate(grid.steps(), start=1):
-        kept, drawn = renewed(t, s, eta)
-        x = yield from _through_middle(x, grid, t, s._replace(sigma=kept), by_alpha)
-        x = noisy(x, drawn, noise, draw, t, s)
-    return x
+    return midpoints(x, grid, churn(grid, noise), by_alpha, eta)
 
 
-def _through_middle(x: Tensor, grid: Grid, t: Level, s: Level, unit: Unit) -> Sampling:
-    """One step along the slope at the middle, Euler's where it ends at the clean signal."""
-    x0 = yield x, t
-    end = step(x, x0, t, s)
-    if not s.sigma.any():
-        return end
-    middle = grid.between(t, s, 0.5)
-    halfway = step(x, x0, t, middle)
-    gain = torch.where(s.sigma > 0, reach(t, s, unit), 0.0)
-    return end + left(gain, x) * bend(x, x0, t, (halfway, (yield halfway, middle), middle), unit)
+def two_estimates(
+    x: Tensor,
+    plan: Plan,
+    look: Level,
+    splits: tuple[Split, Split],
+    noises: Iterable[Sequence[Tensor]] | None = None,
+) -> Sampling:
+    """Steps with x0 as it is seen at ``look``; in rows that step to the clean signal, at the start.
+
+    ``splits`` are those of the noise at ``look`` and at the end.
+    """
+    (low, early), (kept, drawn) = splits
+    of_x, of_x0 = straight(plan.starts, plan.ends, kept)
+    clean = torch.where(plan.ends.sigma > 0, 0.0, of_x0)
+    arrive = of_x, clean, drawn, torch.zeros_like(of_x), of_x0 - clean
+    return two_looks(x, plan, look, (*straight(plan.starts, look, low), early), arrive, noises)
 
 
 @sampler(
@@ -124,14 +149,10 @@ def dpmpp_2s_a(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Samplin
 
     Lu et al. 2022 (arXiv 2211.01095), algorithm 1.
     """
-    for draw, (t, s) in enumerate(grid.steps(), start=1):
-        x0 = yield x, t
-        kept, drawn = renewed(t, s, eta)
-        if s.sigma.any():
-            middle = grid.between(t, s._replace(sigma=kept), 0.5)
-            x0 = _where_noisy(s, x0, (yield step(x, x0, t, middle), middle))
-        x = noisy(step(x, x0, t, s, kept), drawn, noise, draw, t, s)
-    return x
+    t, s = grid.starts, grid.ends
+    kept, drawn = renewed(t, s, eta)
+    look = grid.between(t, s._replace(sigma=kept), 0.5)
+    return two_estimates(x, churn(grid, noise), look, (renewed(t, look, 0.0), (kept, drawn)))
 
 
 @sampler(
@@ -139,18 +160,13 @@ def dpmpp_2s_a(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Samplin
 )
 def dpmpp_sde(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Sampling:
     """DPM-Solver++ for the stochastic equation in two stages: k-diffusion's ``sample_dpmpp_sde``."""
-    for draw, (t, s) in enumerate(grid.steps(), start=1):
-        x0 = yield x, t
-        kept, drawn = renewed(t, s, eta)
-        if not s.sigma.any():
-            return step(x, x0, t, s)
-        middle = grid.between(t, s, 0.5)
-        kept_first, drawn_first = renewed(t, middle, eta)
-        first, whole = halves(noise, draw, t, middle, s)
-        halfway = step(x, x0, t, middle, kept_first) + left(drawn_first, x) * first.to(x)
-        x0 = _where_noisy(s, x0, (yield halfway, middle))
-        x = step(x, x0, t, s, kept) + left(drawn, x) * whole.to(x)
-    return x
+    t, s = grid.starts, grid.ends
+    look, none = grid.between(t, s, 0.5), [x.new_zeros(())]
+    noises = (
+        [part.to(x) for part in halves(noise, i + 1, t.rows(i), look.rows(i), s.rows(i))] if due else none
+        for i, due in enumerate(any_row(s.sigma))
+    )
+    return two_estimates(x, churn(grid, noise), look, (renewed(t, look, eta), renewed(t, s, eta)), noises)
 
 
 def halves(noise: Noise, draw: int, t: Level, middle: Level, s: Level) -> tuple[Tensor, Tensor]:
@@ -168,8 +184,3 @@ def halves(noise: Noise, draw: int, t: Level, middle: Level, s: Level) -> tuple[
     share = torch.where(total > 0, onward / middle.sigma * early / total, 0.0)
     rest = torch.where(total > 0, late / total, 1.0)
     return first, left(share, first) * first + left(rest, first) * second
-
-
-def _where_noisy(s: Level, first: Tensor, second: Tensor) -> Tensor:
-    """The second answer, but the first in rows that step to the clean signal."""
-    return first + left((s.sigma > 0).to(s.sigma), first) * (second - first)
