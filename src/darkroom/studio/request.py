@@ -171,8 +171,8 @@ class Record:
 
     ``request`` leaves nothing to a default. ``model_hash`` is the SHA-256 of the weights in hex and
     ``hashes`` those of all other files that were read, by their paths. ``version``, ``torch``, ``device`` and
-    ``dtype`` explain a difference in rounding. ``further`` are the other pictures' requests where each has its
-    own: then all, ``request`` too, are for one picture.
+    ``dtype`` explain a difference in rounding. ``further`` are the other pictures' requests where each has
+    its own: then all, ``request`` too, are for one picture.
     """
 
     request: Request
