@@ -117,7 +117,7 @@ def test_a_disk_that_fills_while_the_file_settles(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DarkroomError, match="no room"):
+    with pytest.raises(DarkroomError, match="the disk is full"):
         files.write(tmp_path / "x.png", b"data")
     assert list(tmp_path.iterdir()) == []
 
