@@ -77,10 +77,10 @@ def test_debug_lets_the_traceback_through(darkroom, developing, words):
 STOPPED = """
 import sys, time, types
 module = types.ModuleType("darkroom.studio.develop")
-def develop(request, progress):
+def develop_many(requests, progress):
     print("developing", flush=True)
     time.sleep(60)
-module.develop = develop
+module.develop_many = develop_many
 sys.modules[module.__name__] = module
 from darkroom.cli.main import main
 main(["generate", "a cone"])

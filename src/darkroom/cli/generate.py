@@ -16,14 +16,24 @@ from darkroom.errors import InvalidRequest
 if TYPE_CHECKING:
     import numpy as np
 
+    from darkroom.cli.progress import Advance
     from darkroom.cli.target import Target
-    from darkroom.studio.request import Picture, Progress, Request
+    from darkroom.studio.request import Picture, Progress, Request, Result
 
 
 @click.command(short_help="Make pictures from prompts.")
 @click.argument("prompts", metavar="PROMPT...", nargs=-1)
 @click.option("-p", "--prompt", "more", metavar="PROMPT", multiple=True, help="A prompt; may come again.")
 @click.option("-n", "--negative-prompt", "negative", metavar="TEXT", default="", help="What to keep out.")
+@click.option(
+    "--style", metavar="NAME", multiple=True, help="Words to lay around the prompt; may come again."
+)
+@click.option(
+    "--styles",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where styles are.  [default: ~/.darkroom/styles.csv]",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="A .png, .jpg or .webp file, or a folder."
 )
@@ -76,6 +86,8 @@ def generate(
     grid: bool,
     watch: bool,
     as_json: bool,
+    style: Sequence[str],
+    styles: Path | None,
     **settings: Any,
 ) -> None:
     """Make pictures from one prompt or several.
@@ -91,6 +103,7 @@ def generate(
       darkroom generate "a blue cube" "a green cone" -o shapes/
     """
     from darkroom.cli.target import Target
+    from darkroom.studio.expanding import expanded
     from darkroom.studio.request import Request, random_seed
 
     seed = random_seed() if seed is None else seed
@@ -99,7 +112,8 @@ def generate(
     requests = [Request(prompt=prompt, seed=seed, **settings) for prompt in (*prompts, *more)]
     _check_prompts(len(requests), output)
     target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)
-    runs = (_run(request, target, grid, watch) for request in requests)
+    wanted = [expanded(request, style, styles) for request in requests]
+    runs = (_run(pictures, target, grid, watch) for pictures in wanted)
     if as_json:
         print_json({"runs": [run.to_json() for run in runs]})
         return
@@ -119,18 +133,23 @@ def _check_prompts(count: int, output: Path | None) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """The pictures of one prompt and their paths, what was saved beside them, and how long each part took."""
+    """The pictures of one prompt and their paths, what was saved beside them, how long each part took, and
+    what its user should know.
+    """
 
     pictures: "list[tuple[Path, Picture]]"
     beside: list[Path]
     seconds: dict[str, float]
+    notices: tuple[str, ...] = ()
 
     def print(self) -> None:
-        """A line a file on standard output; the time is for people alone."""
+        """A line a file on standard output, notices on standard error; the time is for people alone."""
         for path, picture in self.pictures:
             click.echo(f"{path}  seed {picture.record.request.seed}")
         for path in self.beside:
             click.echo(path)
+        for notice in self.notices:
+            click.echo(notice, err=True)
         if sys.stderr.isatty():
             parts = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.seconds.items())
             click.secho(parts, dim=True, err=True)
@@ -140,28 +159,43 @@ class Run:
         from darkroom.studio.metadata import plain
 
         pictures = [{"path": str(path), **plain(picture.record)} for path, picture in self.pictures]
-        return {"pictures": pictures, "beside": [str(path) for path in self.beside], "seconds": self.seconds}
+        beside = [str(path) for path in self.beside]
+        told = {"seconds": self.seconds, "notices": list(self.notices)}
+        return {"pictures": pictures, "beside": beside, **told}
 
 
-def _run(request: "Request", target: "Target", grid: bool, watch: bool) -> Run:
-    """Develop and save the pictures of one request."""
+def _run(requests: "Sequence[Request]", target: "Target", grid: bool, watch: bool) -> Run:
+    """Develop and save the pictures of one prompt; those that are watched by one request after the other."""
     from darkroom.cli.progress import bar
 
-    previews: list[list[np.ndarray]] = []
+    results: list[Result] = []
+    films: list[tuple[np.ndarray, ...]] = []
     with bar() as advance:
-
-        def progress(step: "Progress") -> None:
-            advance(step)
-            if watch:
-                previews.append(step.preview())
-
         start = perf_counter()
-        from darkroom.studio.develop import develop
+        from darkroom.studio.develop import develop_many
+        from darkroom.studio.expanding import gathered
 
         seconds = {"import": perf_counter() - start}
-        result = develop(request, progress)
+        for batch in [[request] for request in requests] if watch else [requests]:
+            previews: list[list[np.ndarray]] = []
+            made = develop_many(batch, _watched(advance, previews) if watch else advance)
+            results += made
+            films += zip(*previews, strict=True)
+            for name, more in made[-1].seconds.items():
+                seconds[name] = seconds.get(name, 0.0) + more
+    result = gathered(results)
     pictures = target.save_all(result)
     beside = [target.save_sheet(result)] if grid else []
-    for i, (path, picture) in enumerate(pictures if watch else ()):
-        beside.append(target.save_film(path, [*(preview[i] for preview in previews), picture.pixels]))
-    return Run(pictures, beside, {**seconds, **result.seconds})
+    for (path, picture), film in zip(pictures, films, strict=watch):
+        beside.append(target.save_film(path, [*film, picture.pixels]))
+    return Run(pictures, beside, seconds, result.notices)
+
+
+def _watched(advance: "Advance", previews: "list[list[np.ndarray]]") -> "Advance":
+    """Hears of each step and keeps what the pictures look like."""
+
+    def progress(step: "Progress") -> None:
+        advance(step)
+        previews.append(step.preview())
+
+    return progress

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from darkroom.errors import DarkroomError, UnknownName
 
-KINDS = ("models", "loras", "embeddings", "controlnets", "wildcards")
+KINDS = ("models", "loras", "embeddings", "controlnets", "ip_adapters", "wildcards")
 ENDINGS = (".safetensors", ".gguf", ".ckpt", ".pt", ".bin", "")
 """Of files that a bare name may stand for, in this order; the last is for folders."""
 
@@ -20,11 +20,17 @@ def folder(kind: str) -> Path:
     return home() / kind
 
 
+def styles() -> Path:
+    """The file of the user's own styles; it need not be there."""
+    return home() / "styles.csv"
+
+
 def named(kind: str) -> dict[str, Path]:
     """What lies in the folder of a kind, subfolders included, by the names that stand for it."""
     place, found = folder(kind), dict[str, Path]()
+    index = "config.json" if kind == "controlnets" else "model_index.json"
     for path in sorted(place.rglob("*")) if place.is_dir() else ():
-        if path.suffix in ENDINGS and (path.is_file() or (path / "model_index.json").is_file()):
+        if path.suffix in ENDINGS and (path.is_file() or (path / index).is_file()):
             found.setdefault(path.stem if path.is_file() else path.name, path)
     return found
 

@@ -27,8 +27,10 @@ FEWEST_PAIRS = 3
 
 def plain(record: Record) -> dict[str, Any]:
     """The record in values that JSON knows."""
-    made_by = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "request"}
-    return {"request": record.request.to_json(), **made_by}
+    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    values["request"] = record.request.to_json()
+    further = [request.to_json() for request in values.pop("further")]
+    return values | {"further": further} if further else values
 
 
 def to_json(record: Record) -> str:
@@ -42,7 +44,8 @@ def from_json(text: str) -> Record:
         values = json.loads(text)
         if values.pop("format") <= FORMAT:
             request = Request.from_json(values.pop("request"))
-            return Record(request=request, **_with_hashes(values, request))
+            further = tuple(map(Request.from_json, values.pop("further", ())))
+            return Record(request=request, further=further, **_with_hashes(values, request))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DarkroomError(
             f"the record of this picture is damaged ({error}); it cannot be replayed."

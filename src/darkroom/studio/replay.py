@@ -8,6 +8,7 @@ import numpy as np
 
 from darkroom.errors import DarkroomError
 from darkroom.studio.digests import digest
+from darkroom.studio.expanding import gathered
 from darkroom.studio.metadata import from_json
 from darkroom.studio.pictures import decode, encode, read, read_bytes
 from darkroom.studio.request import Picture, Progress, Record
@@ -46,9 +47,9 @@ def replay(path: Path, progress: Callable[[Progress], None] | None = None) -> tu
     """
     record = read_record(path)
     _check_files(record)
-    from darkroom.studio.develop import develop
+    from darkroom.studio.develop import develop_many
 
-    result = develop(record.request, progress)
+    result = gathered(develop_many(record.requests, progress))
     picture = result[0] if len(result) == 1 else result.on_one_sheet()
     return picture, compare(path, record, picture)
 
@@ -84,7 +85,7 @@ def compare(path: Path, record: Record, again: Picture) -> Likeness:
 
 def _check_files(record: Record) -> None:
     """Raise DarkroomError unless all that the picture was made from beside the model is as it was."""
-    for path in record.request.files():
+    for path in record.files():
         if not path.exists() or digest(path) != record.hashes.get(str(path)):
             raise DarkroomError(
                 f"'{path}', which this picture was made from, is gone or changed; put it back first."

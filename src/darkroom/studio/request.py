@@ -171,7 +171,8 @@ class Record:
 
     ``request`` leaves nothing to a default. ``model_hash`` is the SHA-256 of the weights in hex and
     ``hashes`` those of all other files that were read, by their paths. ``version``, ``torch``, ``device`` and
-    ``dtype`` explain a difference in rounding.
+    ``dtype`` explain a difference in rounding. ``further`` are the other pictures' requests where each has
+    its own: then all, ``request`` too, are for one picture.
     """
 
     request: Request
@@ -181,10 +182,25 @@ class Record:
     device: str = "cpu"
     dtype: str = "float32"
     hashes: Mapping[str, str] = field(default_factory=dict)
+    further: tuple[Request, ...] = ()
 
     def single(self, index: int) -> "Record":
         """The record of picture ``index`` of this run."""
-        return replace(self, request=self.request.single(index))
+        if not self.further:
+            return replace(self, request=self.request.single(index))
+        request = self.requests[index]
+        names = [str(path) for path in request.files()]
+        hashes = {name: self.hashes[name] for name in names if name in self.hashes}
+        return replace(self, request=request, further=(), hashes=hashes)
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """All that must be developed to make its pictures again."""
+        return (self.request, *self.further)
+
+    def files(self) -> tuple[Path, ...]:
+        """Every file that was read beside the model's."""
+        return tuple(path for request in self.requests for path in request.files())
 
 
 @dataclass(frozen=True)

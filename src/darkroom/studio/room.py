@@ -1,9 +1,11 @@
 """Darkroom from Python: a model, and pictures from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from darkroom.studio.develop import develop
+from darkroom.studio.develop import develop_many
+from darkroom.studio.expanding import expanded, gathered
 from darkroom.studio.models import load_model
 from darkroom.studio.request import Progress, Request, Result
 
@@ -16,10 +18,18 @@ class Room:
         load_model(model)
 
     def generate(
-        self, prompt: str, progress: Callable[[Progress], None] | None = None, **settings: Any
+        self,
+        prompt: str,
+        progress: Callable[[Progress], None] | None = None,
+        *,
+        styles: Sequence[str] = (),
+        styles_file: Path | None = None,
+        **settings: Any,
     ) -> Result:
         """Pictures of a prompt; ``settings`` are the other fields of :class:`Request`, such as ``seed``.
 
-        ``progress`` hears of each step and may raise to stop. Raises DarkroomError for what cannot be had.
+        Choices in the prompt and ``styles`` are as ``darkroom generate`` has them. ``progress`` hears of each
+        step and may raise to stop. Raises DarkroomError for what cannot be had.
         """
-        return develop(Request(prompt=prompt, model=self.model, **settings), progress)
+        request = Request(prompt=prompt, model=self.model, **settings)
+        return gathered(develop_many(expanded(request, styles, styles_file), progress))

@@ -9,7 +9,8 @@
 ``__beasts/small__``     one in a folder in it
 ======================== ===================================================================
 
-They nest, also in files; ``\\{`` is the character. Braces without a choice in them stay as they are.
+They nest, also in files; ``\\{`` and ``\\_`` are the characters. Braces without a choice in them stay as
+they are.
 """
 
 import re
@@ -27,7 +28,7 @@ STREAM = 2**63
 DEEPEST = 50
 LONGEST = 100_000
 
-TOKEN = re.compile(r"\\[{}|]|[{}|]|__(?P<name>[^\W_](?:[\w\-./ ]*?[^\W_])?)__")
+TOKEN = re.compile(r"\\[{}|_]|[{}|]|__(?P<name>[^\W_](?:[\w\-./ ]*?[^\W_])?)__")
 COUNT = re.compile(r"\s*(?P<least>\d*)(?P<to>-?)(?P<most>\d*)\s*\$\$(?:(?P<joint>[^$|{}]*)\$\$)?")
 WEIGHT = re.compile(r"\s*(?P<weight>\d+(?:\.\d*)?|\.\d+)::")
 
@@ -164,7 +165,7 @@ def _path(folder: Path | None, name: str) -> Path:
         raise InvalidRequest(f"__{name}__ leads out of {folder}; expected a file in it.")
     if not path.is_file():
         known = (one.relative_to(folder).with_suffix("").as_posix() for one in folder.rglob("*.txt"))
-        raise UnknownName("file of wildcards", name, known)
+        raise UnknownName(f"file of wildcards in {folder}", name, known)
     return path
 
 
