@@ -262,6 +262,34 @@ def sd3(act: str = "quick_gelu", with_t5: bool = True, **transformer_options: An
     )
 
 
+@cache
+def pixart(kind: str) -> Any:
+    """A PixArt pipeline: "alpha", which is told the picture's size, or "sigma"."""
+    from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline
+    from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
+
+    torch.manual_seed(8)
+    transformer = PixArtTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=24,
+        in_channels=4,
+        out_channels=8,
+        num_layers=2,
+        cross_attention_dim=48,
+        sample_size=128,
+        caption_channels=64,
+        use_additional_conditions=kind == "alpha",
+    )
+    return quietly(
+        PixArtAlphaPipeline if kind == "alpha" else PixArtSigmaPipeline,
+        transformer=shaken(transformer, 8),
+        scheduler=DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02, beta_schedule="linear"),
+        vae=vae(scaling_factor=0.18215 if kind == "alpha" else 0.13025, force_upcast=False),
+        text_encoder=t5(64),
+        tokenizer=t5_tokenizer(),
+    )
+
+
 NO_QUANT = {"use_quant_conv": False, "use_post_quant_conv": False, "force_upcast": False}
 
 

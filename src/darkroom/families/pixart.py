@@ -28,7 +28,7 @@ from darkroom.weights.loading import hollow
 ALPHA_SCALE, SIGMA_SCALE = 0.18215, 0.13025
 """Of the latents: alpha has the autoencoder of Stable Diffusion 1, sigma that of XL."""
 SCHEDULE = {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}
-PLAIN = {"steps": 20, "cfg_scale": 4.5, "sampler": "dpmpp_2m", "scheduler": "uniform"}
+PLAIN = {"steps": 20, "cfg_scale": 4.5, "sampler": "dpmpp_2m", "scheduler": "dpm"}
 
 
 @dataclass(frozen=True)
