@@ -1,4 +1,4 @@
-"""What there is of each family besides the plain model, against the pipelines of diffusers: whole pictures."""
+"""What each family has besides the plain model, against the pipelines of diffusers: whole pictures."""
 
 import inspect
 import shutil
@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from darkroom.errors import DarkroomError
 from darkroom.studio.develop import develop
-from darkroom.weights.convert import convert
 from darkroom.studio.models import load_model
 from darkroom.studio.request import Request
+from darkroom.weights.convert import convert
 
 diffusers = pytest.importorskip("diffusers")
-from tests.families import tiny
+from tests.families import tiny  # noqa: E402  it needs diffusers
 
 PROMPT, NEGATIVE, SEED, SIDE = "a red cat, and a dog", "blurred", 3, 64
 EULER = diffusers.EulerDiscreteScheduler(**tiny.SD_SCHEDULER, timestep_spacing="leading")

@@ -155,7 +155,7 @@ def sd2(prediction: str = "v_prediction", layers: int = 3) -> Any:
 
 
 @cache
-def sdxl(act: str = "quick_gelu") -> Any:
+def sdxl(act: str = "quick_gelu", second: int = 64) -> Any:
     """A Stable Diffusion XL pipeline: two text encoders, whose widths add up to the U-Net's context."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
@@ -163,10 +163,14 @@ def sdxl(act: str = "quick_gelu") -> Any:
         StableDiffusionXLPipeline,
         vae=vae(scaling_factor=0.13025, force_upcast=False),
         text_encoder=clip(64, 1, 3, act),
-        text_encoder_2=clip(64, 1, 3, "gelu", projection=64, seed=4),
+        text_encoder_2=clip(second, second // 64, 3, "gelu", projection=second, seed=4),
         tokenizer=clip_tokenizer(),
         tokenizer_2=clip_tokenizer("!"),
-        unet=unet(cross_attention_dim=128, projection_class_embeddings_input_dim=64 + 6 * 256, **SDXL_BLOCKS),
+        unet=unet(
+            cross_attention_dim=64 + second,
+            projection_class_embeddings_input_dim=second + 6 * 256,
+            **SDXL_BLOCKS,
+        ),
         scheduler=EulerDiscreteScheduler(**SD_SCHEDULER, timestep_spacing="leading"),
         add_watermarker=False,
     )

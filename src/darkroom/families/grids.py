@@ -46,6 +46,6 @@ def lcm(schedule: Schedule, steps: int) -> Grid:
 
 @grid("dpm", label="DPM", when="PixArt, and DPM++ as diffusers has it without Karras: even whole indices.")
 def dpm(schedule: Schedule, steps: int) -> Grid:
-    """Whole indices from the last one down, in steps that would end at 0; there it goes to the clean signal."""
+    """Whole indices from the last one down, in even steps towards 0, which is the clean signal."""
     indices = [round((TRAINED - 1) * (steps - i) / steps) for i in range(steps)]
     return at_indices(schedule, indices)

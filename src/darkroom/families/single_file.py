@@ -128,5 +128,17 @@ def account(found: Detected) -> str:
         return "; ".join(found.notes)
     fits = f" for {', '.join(found.fits)}" if found.fits else ""
     names = f" ({', '.join(found.parts)})" if found.parts else ""
-    what = {"adapter": "an adapter, which --lora or --ip-adapter takes", "part": "a part of a model"}
-    return f"it is {what.get(found.kind, f'a {found.family}')}{names}{fits}"
+    return f"it is {called_kind(found)}{names}{fits}"
+
+
+def called_kind(found: Detected) -> str:
+    """The kind of a known file in words, and the option that takes it."""
+    if found.kind == "adapter":
+        return "an adapter, which --lora or --ip-adapter takes"
+    if found.kind != "part":
+        return f"a {found.family}"
+    if "controlnet" in found.parts:
+        return "a ControlNet, which --control-net takes"
+    if "image_encoder" in found.parts:
+        return "an image encoder, which --ip-encoder takes"
+    return "a part, which --with takes beside a model"
