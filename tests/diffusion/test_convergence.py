@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "samplers.md"
 
 
 def test_the_page_has_the_table_that_the_command_prints(monkeypatch):
-    """Few steps for speed: what depends on more of them is the last two columns but one."""
+    """Few steps for speed: what depends on more of them is the three columns before the last."""
     monkeypatch.setattr(convergence, "STEPS", (16, 32))
     _, _, table = PAGE.read_text().partition("\n| sampler | path |")
     published = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()]

@@ -15,20 +15,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from darkroom.adapters.reading import config_json
+from darkroom.adapters.reading import config_json, holds_another, part_of
 from darkroom.errors import DarkroomError
 from darkroom.networks.ip_adapter import IPAdapter, IPAdapterConfig, attach, detach
 from darkroom.networks.unet import UNet
+from darkroom.weights.detect import detect
 from darkroom.weights.loading import hollow, load_into
 from darkroom.weights.store import open_store
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 """Of the pixels that CLIP was trained on."""
-NORMAL, PLUS = "image_embeds", "last but one"
-
-Shown = tuple[Path, Path, np.ndarray]
-"""An IP-Adapter's file, its image encoder's folder, and a picture, uint8 (H, W, 3)."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +36,26 @@ class Seen:
     nothing: Tensor
 
 
-@contextmanager
-def seeing(network: nn.Module, shown: Sequence[Shown]) -> Iterator[list[Seen]]:
-    """While the block lasts the network sees pictures; gives their tokens, in order.
+@dataclass(frozen=True)
+class Loaded:
+    """An IP-Adapter, and what became of the tensors in its file."""
 
-    Raises DarkroomError for a network that cannot, and for an adapter or encoder that does not fit.
+    adapter: IPAdapter
+    account: str
+
+
+@contextmanager
+def seeing(network: nn.Module, paths: Sequence[Path], allow_pickle: bool = False) -> Iterator[list[Loaded]]:
+    """While the block lasts the network sees pictures, through the IP-Adapters in these files.
+
+    Raises DarkroomError for a network that cannot, and for an adapter that does not fit.
     """
     if not isinstance(network, UNet):
         raise DarkroomError("this model takes no IP-Adapter; leave it out, or choose another model.")
-    adapters = [_adapter(path, network.dtype) for path, _, _ in shown]
-    pairs = zip(adapters, shown, strict=True)
-    tokens = [tokens_of(one, encoder, picture) for one, (_, encoder, picture) in pairs]
-    attach(network, *adapters)
+    loaded = [_adapter(path, network.dtype, allow_pickle) for path in paths]
+    attach(network, *(one.adapter for one in loaded))
     try:
-        yield tokens
+        yield loaded
     finally:
         detach(network)
 
@@ -89,12 +92,15 @@ def prepared(picture: np.ndarray, side: int) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _adapter(path: Path, dtype: torch.dtype) -> IPAdapter:
-    store = open_store(path)
+def _adapter(path: Path, dtype: torch.dtype, allow_pickle: bool) -> Loaded:
+    store = open_store(path, allow_pickle)
+    found = detect(store.header)
+    if found.adapter is None or found.adapter.method != "IP-Adapter":
+        raise holds_another(store, "IP-Adapter", found)
     with hollow():
         made = IPAdapter(IPAdapterConfig.from_shapes(store.header.shapes))
-    load_into(made, store, dtype)
-    return made.eval().requires_grad_(False)
+    account = load_into(made, store, dtype)
+    return Loaded(made.eval().requires_grad_(False), str(account))
 
 
 @lru_cache(maxsize=1)
@@ -103,9 +109,10 @@ def _encoder(folder: Path) -> Any:
     told = config_json(folder)
     if not told:
         raise DarkroomError(f"'{folder}' has no config.json; name the folder of a CLIP image encoder.")
+    store = part_of(open_store(folder), "image_encoder")
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     with hollow():
         made = CLIPVisionModelWithProjection(CLIPVisionConfig(**told))
-    load_into(made, open_store(folder), torch.float32, allow_missing=("*position_ids",))
+    load_into(made, store, torch.float32, allow_missing=("*position_ids",))
     return made.eval().requires_grad_(False)

@@ -1,7 +1,7 @@
 """Options that hang things on a model: LoRAs, ControlNets, picture prompts and embeddings."""
 
 from collections.abc import Callable
-from itertools import zip_longest
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,17 @@ OPTIONS = (
     click.option("--control-image", "hints", metavar="PICTURE", multiple=True, help="What each follows."),
     click.option(
         "--control-strength", "strengths", type=float, multiple=True, help="How strongly.  [default: 1]"
+    ),
+    click.option(
+        "--control-start", "starts", type=float, multiple=True, help="From which share of the steps on."
+    ),
+    click.option("--control-end", "ends", type=float, multiple=True, help="Up to which share, at most 1."),
+    click.option(
+        "--control-mode",
+        "modes",
+        type=int,
+        multiple=True,
+        help="The kind of picture, of one that knows many.",
     ),
     click.option("--ip-adapter", metavar="FILE", help="Prompt with a picture, too."),
     click.option("--ip-image", metavar="PICTURE", help="That picture."),
@@ -42,8 +53,9 @@ def take_attachments(settings: dict[str, Any]) -> "Attachments":
     from darkroom.studio.home import find
 
     loras = [Lora.parse(text) for text in settings.pop("loras")]
-    named = [Lora(find("loras", str(one.file)), one.weight, one.text_weight) for one in loras]
-    controls = _controls(settings.pop("nets"), settings.pop("hints"), settings.pop("strengths"))
+    named = [replace(one, file=find("loras", str(one.file))) for one in loras]
+    nets, hints = settings.pop("nets"), settings.pop("hints")
+    controls = _controls(nets, hints, {name: settings.pop(f"{name}s") for name in PER_CONTROL})
     picture = _image_prompt(
         *(settings.pop(f"ip_{name}") for name in ("adapter", "image", "encoder", "strength"))
     )
@@ -51,28 +63,52 @@ def take_attachments(settings: dict[str, Any]) -> "Attachments":
     return Attachments(tuple(named), controls, picture, embeddings)
 
 
+PER_CONTROL = {"strength": "scale", "start": "start", "end": "end", "mode": "mode"}
+"""What may be said of each ControlNet, in their order, and what a Control calls it."""
+
+
 def _controls(
-    nets: tuple[str, ...], hints: tuple[str, ...], strengths: tuple[float, ...]
+    nets: tuple[str, ...], hints: tuple[str, ...], told: dict[str, tuple[Any, ...]]
 ) -> "tuple[Control, ...]":
+    """Each with its picture, and with what is said of it; the last ones may be left as they are."""
     from darkroom.studio.attachments import Control
     from darkroom.studio.home import find
 
-    if len(nets) != len(hints) or len(strengths) > len(nets):
+    if len(nets) != len(hints):
         raise InvalidRequest(
-            f"{len(nets)} --control-net, {len(hints)} --control-image and {len(strengths)} "
-            "--control-strength do not fit; give each ControlNet its picture."
+            f"{len(nets)} --control-net and {len(hints)} --control-image do not fit; "
+            "give each ControlNet its picture."
         )
-    together = zip_longest(nets, hints, strengths, fillvalue=1.0)
-    return tuple(Control(find("controlnets", str(net)), Path(str(hint)), how) for net, hint, how in together)
+    for name, values in told.items():
+        if len(values) > len(nets):
+            raise InvalidRequest(
+                f"{len(values)} --control-{name} and {len(nets)} --control-net do not fit; give one for each."
+            )
+    return tuple(
+        Control(
+            find("controlnets", net),
+            _there(hint),
+            **{our: told[name][i] for name, our in PER_CONTROL.items() if i < len(told[name])},
+        )
+        for i, (net, hint) in enumerate(zip(nets, hints, strict=True))
+    )
 
 
 def _image_prompt(
     adapter: str | None, image: str | None, encoder: str | None, strength: float
 ) -> "tuple[ImagePrompt, ...]":
     from darkroom.studio.attachments import ImagePrompt
+    from darkroom.studio.home import find
 
     if adapter is None and image is None and encoder is None:
         return ()
     if adapter is None or image is None or encoder is None:
         raise InvalidRequest("an IP-Adapter needs --ip-adapter, --ip-image and --ip-encoder; give all three.")
-    return (ImagePrompt(Path(adapter), Path(encoder), Path(image), strength),)
+    return (ImagePrompt(find("ip_adapters", adapter), _there(encoder), _there(image), strength),)
+
+
+def _there(name: str) -> Path:
+    """The path, before anything is loaded for it. Raises InvalidRequest where nothing is there."""
+    if not Path(name).exists():
+        raise InvalidRequest(f"there is no file '{name}'; check the path.")
+    return Path(name)

@@ -150,18 +150,23 @@ def _check_prompts(count: int, output: Path | None) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """The pictures of one prompt and their paths, what was saved beside them, and how long each part took."""
+    """The pictures of one prompt and their paths, what was saved beside them, how long each part took, and
+    what its user should know.
+    """
 
     pictures: "list[tuple[Path, Picture]]"
     beside: list[Path]
     seconds: dict[str, float]
+    notices: tuple[str, ...] = ()
 
     def print(self) -> None:
-        """A line a file on standard output; the time is for people alone."""
+        """A line a file on standard output, notices on standard error; the time is for people alone."""
         for path, picture in self.pictures:
             click.echo(f"{path}  seed {picture.record.request.seed}")
         for path in self.beside:
             click.echo(path)
+        for notice in self.notices:
+            click.echo(notice, err=True)
         if sys.stderr.isatty():
             parts = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.seconds.items())
             click.secho(parts, dim=True, err=True)
@@ -171,7 +176,9 @@ class Run:
         from darkroom.studio.metadata import plain
 
         pictures = [{"path": str(path), **plain(picture.record)} for path, picture in self.pictures]
-        return {"pictures": pictures, "beside": [str(path) for path in self.beside], "seconds": self.seconds}
+        beside = [str(path) for path in self.beside]
+        told = {"seconds": self.seconds, "notices": list(self.notices)}
+        return {"pictures": pictures, "beside": beside, **told}
 
 
 def _run(requests: "Sequence[Request]", target: "Target", grid: bool, watch: bool) -> Run:
@@ -198,7 +205,7 @@ def _run(requests: "Sequence[Request]", target: "Target", grid: bool, watch: boo
     beside = [target.save_sheet(result)] if grid else []
     for (path, picture), film in zip(pictures, films, strict=watch):
         beside.append(target.save_film(path, [*film, picture.pixels]))
-    return Run(pictures, beside, seconds)
+    return Run(pictures, beside, seconds, result.notices)
 
 
 def _watched(advance: "Advance", previews: "list[list[np.ndarray]]") -> "Advance":

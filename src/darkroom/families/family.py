@@ -91,10 +91,6 @@ class Model(Protocol):
         """Latents -> (B, 3, H, W) in [-1, 1]."""
         ...
 
-    def control_hint(self, picture: Tensor) -> Tensor:
-        """A picture (1, 3, H, W) in [-1, 1] as this family's ControlNets see it."""
-        ...
-
     def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
         """The channels that show a network the mask (1, 1, H, W), white to paint, and the latents of the
         picture without what is to be painted. Asked of a model that sees masks.

@@ -82,10 +82,6 @@ class LatentModel:
         with torch.inference_mode():
             return self.autoencoder.decode(latents).clamp(-1, 1)
 
-    def control_hint(self, picture: Tensor) -> Tensor:
-        """Pixels in [0, 1] for U-Nets; latents for transformers, which see patches of those."""
-        return (picture + 1) / 2 if self.part == "unet" else self.encode_pictures(picture)[0]
-
     def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
         assert self.mask_as is not None
         return self.mask_as(mask, masked)

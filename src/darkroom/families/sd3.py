@@ -90,5 +90,5 @@ def load(source: Source, options: Options) -> LatentModel:
         process_at=lambda width, height: process,
         defaults=dict(DEFAULTS),
         multiple=2 * vae.downscale,
-        accepts=frozenset(("clip_skip", "emphasis", "loras", "embeddings")),
+        accepts=frozenset(("clip_skip", "emphasis", "loras", "controls", "embeddings")),
     )

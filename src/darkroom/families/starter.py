@@ -104,9 +104,6 @@ class Starter:
         with torch.inference_mode():
             return self.autoencoder.decode(latents)
 
-    def control_hint(self, picture: Tensor) -> Tensor:
-        raise NotImplementedError("the starter has no ControlNets")
-
     def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
         raise NotImplementedError("the starter's network sees no mask")
 

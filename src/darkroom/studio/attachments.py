@@ -69,13 +69,17 @@ class Lora(_Attachment):
 
 @dataclass(frozen=True)
 class Control(_Attachment):
-    """A ControlNet, the picture that it follows, how strongly, and between which shares of the steps."""
+    """A ControlNet, the picture that it follows, how strongly, and between which shares of the steps.
+
+    ``mode`` is the number of the kind of picture, for a ControlNet that knows several ("union").
+    """
 
     model: Path
     picture: Path
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    mode: int | None = None
 
     def __post_init__(self) -> None:
         check_weight("the strength of a ControlNet", self.scale)
@@ -83,6 +87,8 @@ class Control(_Attachment):
             raise InvalidRequest(
                 f"a ControlNet from {self.start:g} to {self.end:g} never acts; give two shares from 0 to 1."
             )
+        if self.mode is not None and (isinstance(self.mode, bool) or self.mode < 0):
+            raise InvalidRequest(f"the mode of a ControlNet is {self.mode!r}; give a whole number from 0.")
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,12 @@ class Attachments:
 
     def __bool__(self) -> bool:
         return bool(self.loras or self.controls or self.image_prompts or self.embeddings)
+
+    @property
+    def weights(self) -> tuple[tuple[object, ...], ...]:
+        """What changes the model itself; the rest is told, and may differ among pictures made together."""
+        controls, prompts = (tuple(one.model for one in some) for some in (self.controls, self.image_prompts))
+        return self.loras, controls, prompts
 
     def files(self) -> tuple[Path, ...]:
         """Every file that they read."""

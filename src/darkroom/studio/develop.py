@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -70,42 +71,49 @@ def by_weights(requests: Sequence[Request]) -> dict[object, list[int]]:
     """Places of requests that run on the same weights, or on those of models that nothing changes."""
     groups: dict[object, list[int]] = {}
     for i, request in enumerate(requests):
-        groups.setdefault((request.model, request.attached) if request.attached else None, []).append(i)
+        key = (how_loaded(request), request.attached.weights) if request.attached else None
+        groups.setdefault(key, []).append(i)
     return groups
+
+
+def how_loaded(request: Request) -> tuple[str, str, str | None, bool, tuple[Path, ...]]:
+    """What says which model it is, as :func:`~darkroom.studio.models.load_model` takes it."""
+    return request.model, request.precision, request.variant, request.allow_pickle, request.others
 
 
 def _together(
     requests: Sequence[Request], progress: Callable[[Progress], None] | None, clock: Clock
 ) -> list[Result]:
     with clock.time("load"):
-        loaded = [load_model(r.model, r.precision, r.variant, r.allow_pickle, r.others) for r in requests]
+        loaded = [load_model(*how_loaded(request)) for request in requests]
         models = [one.model for one in loaded]
     with ExitStack() as stack:
         with clock.time("encode"):
             filled = [fill(request, model) for request, model in zip(requests, models, strict=True)]
-            hung = stack.enter_context(hung_on(models[0], filled[0]))
-            jobs = [jobs_of(request, model, hung) for request, model in zip(filled, models, strict=True)]
+            hung = stack.enter_context(hung_on(models, filled))
+            jobs = [jobs_of(*each) for each in zip(filled, models, hung, strict=True)]
         with clock.time("sample"):
             run([(job, model) for some, model in zip(jobs, models, strict=True) for job in some], progress)
     results = []
-    for request, one, some in zip(filled, loaded, jobs, strict=True):
+    for request, one, some, hangs in zip(filled, loaded, jobs, hung, strict=True):
         with clock.time("decode"):
             images = pixels(one.model, torch.cat([result_of(job) for job in some]))
-        results.append(
-            Result(images, record(request, one.digest), dict(clock.seconds), hung.notices if hung else ())
-        )
+        results.append(Result(images, record(request, one.digest), dict(clock.seconds), hangs.notices))
     return results
 
 
 @contextmanager
-def hung_on(model: Model, request: Request) -> Iterator[Hung | None]:
-    """What hangs on the model while the block lasts; None, and nothing is imported, where nothing does."""
-    if not request.attached:
-        yield None
+def hung_on(models: Sequence[Model], requests: Sequence[Request]) -> Iterator[list[Hung]]:
+    """What hangs on each model while the block lasts; nothing is imported where nothing does.
+
+    Requests with attachments share one model, see :func:`by_weights`.
+    """
+    if not requests[0].attached:
+        yield [Hung(model.network) for model in models]
         return
     from darkroom.studio.hanging import hanging
 
-    with hanging(model, request) as hung:
+    with hanging(models[0], requests) as hung:
         yield hung
 
 
@@ -142,9 +150,8 @@ def _check_accepted(request: Request, model: Model) -> None:
             raise InvalidRequest(f"{model.name} takes no {wish}; leave that out, or choose another model.")
 
 
-def jobs_of(request: Request, model: Model, hung: Hung | None = None) -> list[Job]:
+def jobs_of(request: Request, model: Model, hung: Hung) -> list[Job]:
     """One job a picture of a filled request, with what hangs on its model."""
-    hung = hung or Hung(model.network)
     width, height = request.width or 0, request.height or 0
     options = (request.clip_skip, request.guidance, request.emphasis, hung.embeddings)
 

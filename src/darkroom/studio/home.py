@@ -5,7 +5,7 @@ from pathlib import Path
 
 from darkroom.errors import DarkroomError, UnknownName
 
-KINDS = ("models", "loras", "embeddings", "controlnets", "wildcards")
+KINDS = ("models", "loras", "embeddings", "controlnets", "ip_adapters", "wildcards")
 ENDINGS = (".safetensors", ".gguf", ".ckpt", ".pt", ".bin", "")
 """Of files that a bare name may stand for, in this order; the last is for folders."""
 

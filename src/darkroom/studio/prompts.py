@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from math import ceil
+from math import ceil, floor
 from typing import Protocol
 
 from torch import Tensor
@@ -18,6 +18,9 @@ from darkroom.studio.attachments import Lora
 from darkroom.studio.home import find
 from darkroom.studio.request import Request
 from darkroom.text.prompt import TAG, Branch, parse
+
+SLACK = 1e-9
+"""Shares of the steps that differ by less are the same."""
 
 Encode = Callable[[str, bool], Conditioning]
 """(text, whether it is wanted) -> what the network is told."""
@@ -80,9 +83,14 @@ def guide_of(request: Request, encode: Encode, grid: Grid, finish: Finish) -> Gu
 
 
 def bounds(branches: Sequence[Branch], steps: int, breaks: Sequence[float]) -> list[int]:
-    """The numbers of steps after which anything changes, with 0 and ``steps``."""
+    """The numbers of steps after which anything changes, with 0 and ``steps``.
+
+    A share that lies within a step has a break on either side of it.
+    """
     changes = {until for branch in branches for until, _ in branch.schedule(steps)}
-    shares = {ceil(share * steps - 1e-9) for share in breaks}
+    shares = {
+        step for share in breaks for step in (ceil(share * steps - SLACK), floor(share * steps + SLACK))
+    }
     return sorted({0, steps} | {step for step in changes | shares if 0 < step < steps})
 
 

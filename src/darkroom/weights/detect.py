@@ -118,6 +118,8 @@ def _fits(part: Part) -> tuple[str, ...]:
         return (_found(part).family,)
     if network == "flux controlnet":
         return ("flux",)
+    if network == "mmdit controlnet":
+        return ("sd3", "sd3.5-medium", "sd3.5-large")
     if network in ("clip", "t5"):
         return TEXTS.get((network, text_width(part.shapes)), ())
     signs = ("decoder.conv_in.weight", "decoder.layers.1.weight", "decoder.layers.0.weight", "1.weight")

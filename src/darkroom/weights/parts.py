@@ -43,6 +43,7 @@ KINDS = (
         controlnet.flux_from_original,
     ),
     Kind("flux controlnet", DIFFUSERS, ("controlnet_blocks.0.weight", "controlnet_x_embedder.weight")),
+    Kind("mmdit controlnet", DIFFUSERS, ("controlnet_blocks.0.weight", "pos_embed_input.proj.weight")),
     Kind(
         "flux",
         "Black Forest Labs",
@@ -151,6 +152,7 @@ PARTS = {
     "mmdit": "transformer",
     "pixart": "transformer",
     "flux controlnet": "controlnet",
+    "mmdit controlnet": "controlnet",
     "clip": "text_encoder",
     "taesd": "vae",
     "taesd decoder": "vae",
