@@ -49,8 +49,8 @@ def pictures(prompts: Sequence[Prompt], sampler: str, steps: int, precision: str
     return np.stack([result.images[0] for part in parts for result in develop_many(part)])
 
 
-def measure(names: Sequence[str], per_skill: int, precision: str) -> list[Point]:
-    """All samplers of ``names`` at all numbers of calls."""
+def measure(names: Sequence[str], per_skill: int, precision: str, counts: Sequence[int]) -> list[Point]:
+    """All samplers of ``names`` at all ``counts`` of calls."""
     judge = load()
     prompts = [
         prompt for skill in SKILLS for prompt in held_out_prompts(world_of(judge), skill, per_skill, 1)
@@ -58,7 +58,7 @@ def measure(names: Sequence[str], per_skill: int, precision: str) -> list[Point]
     goal = pictures(prompts, *CONVERGED, precision).astype(float)
     points = []
     for sampler in (SAMPLERS[name] for name in names):
-        for calls in CALLS:
+        for calls in counts:
             made = pictures(prompts, sampler.name, max(1, calls // sampler.calls), precision)
             seen = zip(prompts, judge.look(made), strict=True)
             right = sum(check(prompt.requirements, found).right for prompt, found in seen) / len(prompts)
@@ -79,15 +79,16 @@ def draw(points: Sequence[Point], path: Path) -> None:
         right.plot(calls, [100 * point.right for point in own], style, label=label, linewidth=1)
         if own[0].distance is not None:
             distance.plot(calls, [point.distance for point in own], style, label=label, linewidth=1)
-    _label(right, "pictures that the examiner calls right, %")
-    _label(distance, "distance to the converged picture, of 255")
+    counts = sorted({point.calls for point in points})
+    _label(right, "pictures that the examiner calls right, %", counts)
+    _label(distance, "distance to the converged picture, of 255", counts)
     distance.set_yscale("log")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
 
-def _label(axis: Axes, what: str) -> None:
-    axis.set(xscale="log", xlabel="network calls", ylabel=what, xticks=CALLS, xticklabels=CALLS)
+def _label(axis: Axes, what: str, counts: Sequence[int]) -> None:
+    axis.set(xscale="log", xlabel="network calls", ylabel=what, xticks=counts, xticklabels=counts)
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend(fontsize=6, ncols=2)
@@ -105,11 +106,13 @@ def _cell(point: Point) -> str:
     return f"{point.right:.0%}" + ("" if point.distance is None else f" ({point.distance:.1f})")
 
 
-def report(names: Sequence[str], per_skill: int, precision: str, path: Path) -> str:
+def report(
+    names: Sequence[str], per_skill: int, precision: str, path: Path, counts: Sequence[int] = CALLS
+) -> str:
     """Measure, draw the curves into ``path``, and return the table."""
-    points = measure(names or list(SAMPLERS), per_skill, precision)
+    points = measure(names or list(SAMPLERS), per_skill, precision, counts)
     draw(points, path)
-    head = table(["sampler", *(f"{calls} calls" for calls in CALLS)], rows(points))
+    head = table(["sampler", *(f"{calls} calls" for calls in counts)], rows(points))
     return f"{machine()}; {per_skill} prompts a skill, {precision}.\n\n{head}"
 
 

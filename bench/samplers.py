@@ -4,6 +4,9 @@ import argparse
 from pathlib import Path
 
 from bench import sampler_orders, sampler_overhead, sampler_paths, sampler_quality
+from bench.sampler_quality import CALLS
+
+QUICK = ("dpmpp_2m", "euler_a")
 
 
 def main() -> None:
@@ -14,12 +17,18 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=15, help="How often the overhead is timed.")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
+    parser.add_argument(
+        "--quick", action="store_true", help="See that all of it works: two samplers, one prompt a skill."
+    )
     chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    names, counts = (QUICK, CALLS[:2]) if chosen.quick else ([], CALLS)
+    per_skill, rounds = (1, 2) if chosen.quick else (chosen.per_skill, chosen.rounds)
     print(sampler_orders.report(), end="\n\n")
     print(sampler_paths.draw(chosen.out / "sampler-paths.png"), end="\n\n")
     curves = chosen.out / "sampler-quality.png"
-    print(sampler_quality.report([], chosen.per_skill, chosen.precision, curves), end="\n\n")
-    print(sampler_overhead.report(chosen.rounds))
+    print(sampler_quality.report(names, per_skill, chosen.precision, curves, counts), end="\n\n")
+    print(sampler_overhead.report(rounds))
 
 
 if __name__ == "__main__":
