@@ -32,7 +32,7 @@ class Source:
         if part not in self.parts:
             there = ", ".join(sorted(self.parts)) or "nothing that is known here"
             raise DarkroomError(
-                f"'{self.path}' has no {part}, only {there}; add a file that has it by --with, or choose a whole model."
+                f"'{self.path}' has no {part}, only {there}; add a file that has it: --with FILE."
             )
         return self.parts[part]
 
