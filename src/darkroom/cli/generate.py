@@ -46,6 +46,15 @@ if TYPE_CHECKING:
 @click.option(
     "--cfg-scale", "--cfg", "--guidance-scale", type=float, help="How closely to follow the prompt."
 )
+@click.option("--guide", metavar="NAME", default="cfg", help="How to follow it; see 'darkroom samplers'.")
+@click.option("--cfg-rescale", type=float, default=0.0, help="Pull contrast back, up to 1, at high scales.")
+@click.option(
+    "--cfg-interval",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Guide only between these noise / signal.",
+)
+@click.option("--pag-scale", type=float, default=0.0, help="Push structure by perturbed attention, as 3.")
 @click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
 @click.option("--scheduler", metavar="NAME", help="How the steps are spread; see 'darkroom samplers'.")
 @click.option("-m", "--model", default="starter", show_default=True, help="A model's name or file.")
@@ -74,6 +83,9 @@ if TYPE_CHECKING:
 )
 @click.option("--variation-seed", "--subseed", type=int, help="Vary the picture towards that of this seed.")
 @click.option("--variation-strength", "--subseed-strength", type=float, default=0.0, help="How far, up to 1.")
+@click.option(
+    "--seed-size", "--seed-resize-from", type=(int, int), metavar="W H", help="The size whose seed it is."
+)
 @click.option("--grid", is_flag=True, help="Save all pictures of a prompt on one sheet too.")
 @click.option("--watch", is_flag=True, help="Save how each picture developed too, as a GIF.")
 @json_option
