@@ -53,6 +53,18 @@ def test_other_names_for_flags(darkroom, tmp_path, flag, name, value):
     assert getattr(read_record(tmp_path / "x.png").request, name) == value
 
 
+def test_what_steers_reaches_the_record(darkroom, tmp_path):
+    steered = ["--cfg-interval", "0.3", "5", "--pag-scale", "2", "--seed-resize-from", "96", "64"]
+    darkroom("generate", "a cone", "-s", 2, *steered, "-o", "x.png")
+    made = read_record(tmp_path / "x.png").request
+    assert (made.cfg_interval, made.pag_scale, made.seed_size) == ((0.3, 5.0), 2.0, (96, 64))
+    darkroom("generate", "a cone", "-s", 2, "--guide", "cfg_pp", "--cfg-rescale", 0.5, "-o", "y.png")
+    made = read_record(tmp_path / "y.png").request
+    assert (made.guide, made.cfg_rescale) == ("cfg_pp", 0.5)
+    refused = darkroom("generate", "a cone", "--guide", "cgf")
+    assert refused.exit_code == 2 and "did you mean 'cfg'?" in refused.stderr
+
+
 def test_a_batch_is_the_same_as_its_pictures_alone(darkroom, tmp_path):
     assert darkroom("generate", "a cone", "-b", 3, "-s", 10, "-o", "x.png").stdout.split()[::3] == [
         "x-1.png",
@@ -162,8 +174,10 @@ def test_show_reads_our_record_and_that_of_others(darkroom, tmp_path):
 def test_samplers_are_listed_as_the_registry_has_them(darkroom):
     from darkroom.diffusion.grids import GRIDS
     from darkroom.diffusion.samplers import SAMPLERS
+    from darkroom.studio.guides import GUIDES
 
     listed = json.loads(darkroom("samplers", "--json").stdout)
     assert [one["name"] for one in listed["samplers"]] == list(SAMPLERS)
     assert [one["name"] for one in listed["schedulers"]] == list(GRIDS)
-    assert all(name in darkroom("samplers").stdout for name in (*SAMPLERS, *GRIDS))
+    assert [one["name"] for one in listed["guides"]] == list(GUIDES)
+    assert all(name in darkroom("samplers").stdout for name in (*SAMPLERS, *GRIDS, *GUIDES))

@@ -62,6 +62,7 @@ def test_perturbed_attention_sees_its_own_position_and_the_prompt_alone():
     torch.testing.assert_close(before[1], network(x, time, cond)[1], rtol=1e-4, atol=1e-5)
     one = network(x, time, replace(cond, perturb=torch.tensor([[False, True], [True, False]])))
     assert (one - network(x, time, cond)).abs().amax((1, 2, 3)).min() > 1e-3
+    assert torch.equal(cond.blind(network.middle_blocks).perturb, torch.tensor([[False, True]] * 2))
     other = replace(mixed, tokens=cond.tokens + 1)
     assert (network(x, time, other)[0] - before[0]).abs().max() > 1e-3
 

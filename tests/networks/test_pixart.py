@@ -131,6 +131,8 @@ def test_perturbed_attention_sees_its_own_position_alone():
     elsewhere[..., 4:] += 1
     change = (ours(elsewhere, time, both) - ours(x, time, both))[..., :4].abs().amax((1, 2, 3))
     assert change[0] < 1e-5 < 1e-3 < change[1]
+    blind = told(ours).blind(ours.middle_blocks)
+    assert (ours(x, time, blind) - ours(x, time, told(ours))).abs().amax((1, 2, 3)).min() > 1e-4
 
 
 def test_it_compiles_in_one_graph():

@@ -119,6 +119,7 @@ def test_perturbed_self_attention_sees_its_own_position_alone():
     assert len(names) == 6 and names[-1].startswith("up_blocks.1.attentions.2")
     chosen = torch.zeros(2, 6, dtype=torch.bool)
     chosen[0, 2] = True
+    assert network.middle_blocks == chosen[0].tolist()
     plain = network(x, time, cond)
     unchanged = network(x, time, replace(cond, perturb=torch.zeros_like(chosen)))
     torch.testing.assert_close(unchanged, plain)

@@ -1,11 +1,15 @@
 """From requests to pictures, with the model that ships."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from darkroom.errors import InvalidRequest
 from darkroom.studio.develop import develop, develop_many
+from darkroom.studio.metadata import from_json, to_json
 from darkroom.studio.request import NOISES, Progress, Request
 from darkroom.studio.start import NOISES as SOURCES
 from darkroom.studio.start import Draws, start_noise
@@ -68,3 +72,45 @@ def test_a_batch_of_variations_is_made_as_each_alone():
 def test_schedulers_go_by_the_names_of_other_tools():
     made = develop(replace(SMALL, scheduler="DDIM Uniform"))
     assert made.record.request.scheduler == "leading"
+
+
+def test_a_seed_of_another_size_lies_in_the_middle():
+    shape, small = (4, 6, 8), (4, 2, 4)
+    for request in (SMALL, replace(SMALL, variation_seed=6, variation_strength=0.4)):
+
+        def start(shape, *seed_shape, request=request):
+            return start_noise(request, Draws(SOURCES["philox"]((request.seed,), shape)), shape, *seed_shape)
+
+        own = SOURCES["philox"]((SMALL.seed,), shape)(0)
+        expected = own.clone()
+        expected[..., 2:4, 2:6] = start(small)
+        assert torch.equal(start(shape, small), expected)
+
+
+STEERED: dict[str, dict[str, Any]] = {
+    "rescale": {"cfg_rescale": 0.8},
+    "interval": {"cfg_interval": (0.3, 3.0)},
+    "cfg_pp": {"guide": "cfg_pp", "sampler": "euler"},
+    "apg": {"guide": "apg"},
+    "cfg_zero": {"guide": "cfg_zero"},
+    "pag": {"pag_scale": 3.0},
+    "pag alone": {"pag_scale": 3.0, "cfg_scale": 1.0},
+    "seed size": {"seed_size": (48, 48)},
+}
+
+
+@pytest.mark.parametrize("options", STEERED.values(), ids=STEERED)
+def test_what_steers_changes_the_picture_and_is_in_its_record(options):
+    request = replace(SMALL, steps=3, cfg_scale=None, count=2)
+    plain, made = develop(request), develop(replace(request, **options))
+    for i, image in enumerate(made.images):
+        assert np.abs(image.astype(int) - plain.images[i]).max() > 3
+        record = from_json(to_json(made[i].record))
+        assert record == made[i].record
+        again = develop(record.request).images[0].astype(int)
+        assert np.abs(again - image).max() <= 1, "also in a batch a guide remembers its own picture alone"
+
+
+def test_the_size_of_a_seed_must_fit_the_model_too():
+    with pytest.raises(InvalidRequest, match="multiples"):
+        develop(replace(SMALL, seed_size=(50, 48)))

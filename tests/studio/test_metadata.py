@@ -120,6 +120,25 @@ def test_infotext_names_the_noise_and_the_variation_as_a1111_does():
     )
 
 
+def test_infotext_names_what_steers():
+    request = Request(
+        prompt="a cone", guide="cfg_pp", cfg_rescale=0.5, cfg_interval=(0.3, 5.0), seed_size=(96, 64)
+    )
+    settings = read_infotext(
+        infotext(Record(request=request, model_hash="0", version="9", torch="2"), {})
+    ).settings
+    assert settings["Seed resize from"] == "96x64", "as A1111 has it"
+    assert [settings[name] for name in ("Guide", "CFG rescale", "CFG interval")] == [
+        "cfg_pp",
+        "0.5",
+        "0.3 to 5",
+    ]
+    plain = infotext(Record(request=Request(prompt="a cone"), model_hash="0", version="9", torch="2"), {})
+    assert not {"Guide", "CFG rescale", "CFG interval", "PAG scale", "Seed resize from"} & set(
+        read_infotext(plain).settings
+    )
+
+
 def test_infotext_of_another_tool():
     info = read_infotext(
         "masterpiece, (apple:1.2),\nsecond line\nNegative prompt: blur,\nmore\n"

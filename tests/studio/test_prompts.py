@@ -17,6 +17,7 @@ from darkroom.studio.request import Request
 
 STEPS = 8
 GRID = GRIDS["trailing"](Flow(2.0), STEPS)
+MIDDLE = [False, True, False]
 WORDS = ("", "cat", "dog", "bird")
 
 
@@ -25,13 +26,20 @@ def encode(text: str, wanted: bool) -> Conditioning:
 
 
 def asked(request: Request, finish=None) -> list[list[str]]:
-    """The words that are asked at each step, the wanted ones first."""
-    guide = guide_of(request, encode, GRID, finish or Told())
+    """The words that are asked at each step, the wanted ones first; "blind" before them where they are."""
+    guide = guide_of(request, encode, GRID, finish or Told(), MIDDLE)
     told = []
     for t, _ in GRID.steps():
         queries = next(guide(torch.zeros(1, 1), t))
-        told.append([WORDS[int(query.cond.pooled)] for query in queries])
+        told.append([word(query.cond) for query in queries])
     return told
+
+
+def word(cond: Conditioning) -> str:
+    if cond.perturb is None:
+        return WORDS[int(cond.pooled)]
+    assert cond.perturb.tolist() == [MIDDLE]
+    return f"blind {WORDS[int(cond.pooled)]}"
 
 
 def of(prompt: str, **settings) -> Request:
@@ -95,3 +103,43 @@ def test_loras_in_a_prompt_are_attached_by_their_name(tmp_path, monkeypatch):
     for prompt, message in (("<lora:inc:1> cat", "did you mean 'ink'"), ("<hypernet:x:1> cat", "hypernet")):
         with pytest.raises(DarkroomError, match=message):
             with_named_loras(replace(made, prompt=prompt))
+
+
+def answered(request: Request, step: int) -> float:
+    """What the guide makes at a step of answers that are the number of the word, halved where it is blind."""
+    guiding = guide_of(request, encode, GRID, Told(), MIDDLE)(torch.zeros(1, 1), GRID.levels.rows(step))
+    queries = next(guiding)
+    with pytest.raises(StopIteration) as stop:
+        guiding.send([q.cond.pooled / (1 if q.cond.perturb is None else 2) for q in queries])
+    return stop.value.value.item()
+
+
+def test_guidance_acts_within_its_interval_alone():
+    """Noise / signal along this grid: infinite, 14, 6, 3.3, 2, 1.2, 0.67, 0.29."""
+    inside = [["cat", ""]]
+    assert asked(of("cat", cfg_interval=(1.0, 7.0))) == [["cat"]] * 2 + inside * 4 + [["cat"]] * 2
+    assert answered(of("dog", cfg_interval=(1.0, 7.0)), 3) == 3.0 * 2
+    told = asked(of("cat AND dog", cfg_interval=(1.0, 7.0)))
+    assert told == [["", "cat", "dog"]] * 8
+
+
+def test_perturbed_attention_asks_once_more_and_without_guidance_in_place_of_the_negative():
+    assert asked(of("dog", pag_scale=2.0)) == [["dog", "", "blind dog"]] * 8
+    assert answered(of("dog", pag_scale=2.0), 3) == pytest.approx(3.0 * 2 + 2.0 * (2 - 1))
+    alone = replace(of("dog", pag_scale=2.0), cfg_scale=1.0)
+    assert asked(alone) == [["dog", "blind dog"]] * 8
+    assert answered(alone, 3) == pytest.approx(2 + 2.0 * (2 - 1))
+
+
+def test_the_guide_that_is_named_guides():
+    step = GRID.levels.sigma / GRID.levels.alpha
+    by_step = 0.5 / (1 - step[4] / step[3])
+    assert answered(replace(of("dog"), guide="cfg_pp", cfg_scale=0.5), 3) == pytest.approx(2 * by_step.item())
+    assert answered(of("dog", guide="apg"), 3) == pytest.approx(2.0), "all of it lies along the answer"
+    assert answered(of("dog", guide="cfg_zero", negative="cat"), 3) == pytest.approx(2.0), "and so here"
+
+
+@pytest.mark.parametrize("other", [{"guide": "apg"}, {"cfg_rescale": 0.3}, {"pag_scale": 2.0}])
+def test_prompts_joined_by_and_go_with_plain_guidance(other):
+    with pytest.raises(DarkroomError, match="joined by AND"):
+        asked(of("cat AND dog", **other))

@@ -38,6 +38,18 @@ WRONG = [
     ({"variation_strength": 0.2}, "both its seed and a strength"),
     ({"variation_seed": 4}, "both its seed and a strength"),
     ({"variation_seed": 4, "variation_strength": 1.2}, "variation strength 1.2"),
+    ({"seed_size": (64, 0)}, "seed height 0"),
+    ({"guide": "cgf"}, "did you mean 'cfg'?"),
+    ({"guide": "cfg_pp", "cfg_scale": 3.0}, "up to 1"),
+    ({"cfg_rescale": 1.5}, "cfg rescale 1.5"),
+    ({"cfg_rescale": float("nan")}, "cfg rescale nan"),
+    ({"guide": "apg", "cfg_rescale": 0.5}, "choose cfg and cfg_pp"),
+    ({"guide": "cfg_zero", "pag_scale": 3.0}, "choose cfg and cfg_pp"),
+    ({"cfg_rescale": 0.5, "pag_scale": 3.0}, "leave one out"),
+    ({"pag_scale": -1.0}, "pag scale -1.0"),
+    ({"cfg_interval": (2.0, 1.0)}, "lower end first"),
+    ({"cfg_interval": (0.1, float("inf"))}, "cfg interval inf"),
+    ({"cfg_interval": (0.1,)}, "two numbers"),
     ({"variation_seed": MAX_SEED, "variation_strength": 0.2, "count": 2}, "variation seed"),
 ]
 

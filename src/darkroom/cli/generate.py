@@ -75,11 +75,23 @@ HEADINGS = {
 @click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
 @click.option("--scheduler", metavar="NAME", help="How the steps are spread; see 'darkroom samplers'.")
 @click.option("--guidance", type=float, help="The scale that distilled models such as FLUX.1 dev are told.")
+@click.option("--guide", metavar="NAME", default="cfg", help="How to follow it; see 'darkroom samplers'.")
+@click.option("--cfg-rescale", type=float, default=0.0, help="Pull contrast back, up to 1, at high scales.")
+@click.option(
+    "--cfg-interval",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Guide only between these noise / signal.",
+)
+@click.option("--pag-scale", type=float, default=0.0, help="Push structure by perturbed attention, as 3.")
 @click.option(
     "--noise", metavar="NAME", default="philox", help="philox; torch, torch-gpu or comfy to match seeds."
 )
 @click.option("--variation-seed", "--subseed", type=int, help="Vary the picture towards that of this seed.")
 @click.option("--variation-strength", "--subseed-strength", type=float, default=0.0, help="How far, up to 1.")
+@click.option(
+    "--seed-size", "--seed-resize-from", type=(int, int), metavar="W H", help="The size whose seed it is."
+)
 @click.option(
     "--with", "others", metavar="FILE", multiple=True, help="A part the model lacks: an encoder, a VAE."
 )

@@ -167,15 +167,15 @@ def cfg_zero_star(positive: Any, negative: Any, scale: Scale, zero_above: float 
     return guide
 
 
-def interval(scale: float, low: float, high: float) -> LevelFunction:
-    """A scale that is 1 but where sigma / alpha lies above ``low`` and up to ``high``.
+def interval(scale: Scale, low: float, high: float) -> LevelFunction:
+    """``scale``, and 1 but where sigma / alpha lies above ``low`` and up to ``high``.
 
     Kynkaanniemi et al. 2024 (arXiv 2404.07724), equation 6.
     """
 
     def at(level: Level) -> Tensor:
         inside = (level.sigma > low * level.alpha) & (level.sigma <= high * level.alpha)
-        return torch.where(inside, scale, 1.0).to(level.alpha)
+        return torch.where(inside, scale_at(scale, level), 1.0)
 
     return at
 

@@ -60,6 +60,11 @@ class Conditioning:
             lambda part: part.to(device=device, dtype=dtype if part.is_floating_point() else None)
         )
 
+    def blind(self, blocks: Sequence[bool]) -> "Conditioning":
+        """The same, with the attention of these blocks to see nothing."""
+        device = next(iter(self.parts().values())).device
+        return replace(self, perturb=torch.tensor([blocks], device=device).expand(self.batch, -1))
+
     def rows(self, index: slice | Tensor) -> "Conditioning":
         """The chosen rows."""
         return self.map(lambda part: part[index])
@@ -93,3 +98,8 @@ class Conditioning:
 
 def _parts(many: Sequence[Conditioning]) -> list[dict[str, Tensor]]:
     return [one.parts() for one in many]
+
+
+def only_middle(blocks: int) -> list[bool]:
+    """Of so many blocks the one in the middle: where attention is perturbed unless one says otherwise."""
+    return [i == blocks // 2 for i in range(blocks)]

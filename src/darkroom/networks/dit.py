@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.conditioning import Conditioning, only_middle
 from darkroom.networks.layers import (
     FeedForward,
     RMSNorm,
@@ -94,6 +94,11 @@ class DiT(nn.Module):
         for layer in (self.modulate, self.final_modulate, self.final):  # each block starts as the identity
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    @property
+    def middle_blocks(self) -> list[bool]:
+        """Of each column of ``Conditioning.perturb``, whether it is the block in the middle."""
+        return only_middle(len(self.blocks))
 
     def forward(self, x: Tensor, time: Tensor, cond: Conditioning) -> Tensor:
         """``x`` (B, C, H, W), ``time`` (B,) -> (B, C, H, W); ``cond`` needs tokens, mask and pooled."""

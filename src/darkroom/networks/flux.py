@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom.errors import DarkroomError
-from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.conditioning import Conditioning, only_middle
 from darkroom.networks.diffusers_config import read_options
 from darkroom.networks.flux_patches import pack, rotary, unpack
 from darkroom.networks.joint_attention import (
@@ -159,6 +159,11 @@ class FluxTrunk(nn.Module):
     def dtype(self) -> torch.dtype:
         """Of the weights."""
         return self.x_embedder.weight.dtype
+
+    @property
+    def middle_blocks(self) -> list[bool]:
+        """Of each column of ``Conditioning.perturb``, whether it is the block in the middle."""
+        return only_middle(len(self.transformer_blocks) + len(self.single_transformer_blocks))
 
     def tell(self, time: Tensor, cond: Conditioning) -> Tensor:
         """What modulates every block: (B, width)."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from darkroom.errors import InvalidRequest
-from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.conditioning import Conditioning, only_middle
 from darkroom.networks.diffusers_config import read_options
 from darkroom.networks.joint_attention import JointBlock, joint_mask, perturbed
 from darkroom.networks.modulation import FinalNorm, TimeText
@@ -165,6 +165,11 @@ class MMDiT(nn.Module):
         )
         self.norm_out = FinalNorm(width)
         self.proj_out = nn.Linear(width, config.patch**2 * config.out_channels)
+
+    @property
+    def middle_blocks(self) -> list[bool]:
+        """Of each column of ``Conditioning.perturb``, whether it is the block in the middle."""
+        return only_middle(len(self.transformer_blocks))
 
     def forward(
         self, x: Tensor, time: Tensor, cond: Conditioning, control: Sequence[Sequence[Tensor]] | None = None

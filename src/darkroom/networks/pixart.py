@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom.errors import DarkroomError
-from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.conditioning import Conditioning, only_middle
 from darkroom.networks.diffusers_config import read_options
 from darkroom.networks.layers import merge_heads, sinusoids, split_heads
 
@@ -295,6 +295,11 @@ class PixArt(nn.Module):
         self.norm_out = nn.LayerNorm(config.width, 1e-6, elementwise_affine=False)
         self.scale_shift_table = nn.Parameter(torch.randn(2, config.width) / config.width**0.5)
         self.proj_out = nn.Linear(config.width, config.patch_size**2 * config.out_channels)
+
+    @property
+    def middle_blocks(self) -> list[bool]:
+        """Of each column of ``Conditioning.perturb``, whether it is the block in the middle."""
+        return only_middle(len(self.transformer_blocks))
 
     def forward(self, x: Tensor, time: Tensor, cond: Conditioning) -> Tensor:
         """``x`` (B, C, H, W), sides multiples of the patch; ``time`` (B,) -> (B, C, H, W)."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom.errors import DarkroomError
-from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.conditioning import Conditioning, only_middle
 from darkroom.networks.unet_blocks import (
     Context,
     DownBlock,
@@ -191,6 +191,12 @@ class UNet(UNetEncoder):
         """The scale beside the tokens of that name; ones where it is left out."""
         scale = cond.extra.get(tokens.replace("tokens", "scale"))
         return cond.extra[tokens].new_ones(len(cond.extra[tokens])) if scale is None else scale
+
+    @property
+    def middle_blocks(self) -> list[bool]:
+        """Of each column of ``Conditioning.perturb``, whether it lies in the middle block, or what is one."""
+        inside = [name.startswith("mid_block") for name, _ in self.transformer_blocks()]
+        return inside if any(inside) else only_middle(len(inside))
 
     def transformer_blocks(self) -> Iterable[tuple[str, TransformerBlock]]:
         """Name and transformer block, in the order of computation, which numbers them."""

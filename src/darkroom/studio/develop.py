@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 
@@ -21,6 +22,7 @@ from darkroom.families.family import Model, Reading
 from darkroom.networks.conditioning import Conditioning
 from darkroom.studio import digests
 from darkroom.studio.engine import Engine, Job
+from darkroom.studio.guides import GUIDES
 from darkroom.studio.hung import Hung
 from darkroom.studio.models import load_model
 from darkroom.studio.prompts import guide_of, with_named_loras
@@ -122,13 +124,16 @@ def fill(request: Request, model: Model) -> Request:
 
     Raises InvalidRequest when the size does not fit the model or it cannot do what is asked, and UnknownName.
     """
-    filled = request.filled(**model.defaults)
+    scale = GUIDES[request.guide].scale
+    filled = request.filled(**(model.defaults if scale is None else {**model.defaults, "cfg_scale": scale}))
     try:
         filled = replace(filled, scheduler=find(filled.scheduler or "").name)
     except KeyError:
         raise UnknownName("scheduler", filled.scheduler or "", GRIDS) from None
+    size = filled.width or 0, filled.height or 0
     try:
-        model.latent_shape(filled.width or 0, filled.height or 0)
+        for width, height in (size, filled.seed_size or size):
+            model.latent_shape(width, height)
     except ValueError as error:
         raise InvalidRequest(f"{error}.") from None
     _check_accepted(filled, model)
@@ -155,13 +160,14 @@ def jobs_of(request: Request, model: Model, hung: Hung) -> list[Job]:
     width, height = request.width or 0, request.height or 0
     options = (request.clip_skip, request.guidance, request.emphasis, hung.embeddings)
 
+    @cache
     def encode(text: str, wanted: bool) -> Conditioning:
         return model.encode_prompts([text], Reading(width, height, wanted, *options))
 
     process, sampler, grid = model.process_at(width, height), sampler_of(request), grid_of(request, model)
-    guide = guide_of(request, encode, grid, hung.finish)
     given, jobs = given_of(request, model), []
     for i in range(request.count):
+        guide = guide_of(request, encode, grid, hung.finish, middle_blocks(request, model))
         start = start_of(request.single(i), model, given, grid)
         jobs.append(
             Job(
@@ -175,6 +181,14 @@ def jobs_of(request: Request, model: Model, hung: Hung) -> list[Job]:
             )
         )
     return jobs
+
+
+def middle_blocks(request: Request, model: Model) -> Sequence[bool]:
+    """Those whose attention a request has perturbed. Raises InvalidRequest where the network has none."""
+    blocks: Sequence[bool] | None = getattr(model.network, "middle_blocks", None)
+    if request.pag_scale and not blocks:
+        raise InvalidRequest(f"{model.name} takes no pag scale; leave that out, or choose another model.")
+    return blocks or ()
 
 
 def seeing(guide: Guide, concat: Tensor | None) -> Guide:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import pairwise
 from math import ceil, floor
 from typing import Protocol
@@ -10,7 +9,18 @@ from typing import Protocol
 from torch import Tensor
 
 from darkroom.diffusion.grids import Grid
-from darkroom.diffusion.guidance import Guide, Guiding, cfg, composition
+from darkroom.diffusion.guidance import (
+    Guide,
+    Guiding,
+    Scale,
+    apg,
+    cfg,
+    cfg_plus_plus,
+    cfg_zero_star,
+    composition,
+    interval,
+    perturbed_attention,
+)
 from darkroom.diffusion.levels import Level
 from darkroom.errors import InvalidRequest
 from darkroom.networks.conditioning import Conditioning
@@ -63,22 +73,32 @@ def with_named_loras(request: Request) -> Request:
     return replace(request, prompt=TAG.sub("", request.prompt), attached=attached)
 
 
-def guide_of(request: Request, encode: Encode, grid: Grid, finish: Finish) -> Guide:
-    """The guide of a filled request along ``grid``. Raises InvalidRequest for AND in a negative prompt."""
-    steps, scale = len(grid), request.cfg_scale or 0.0
+def guide_of(
+    request: Request, encode: Encode, grid: Grid, finish: Finish, middle_blocks: Sequence[bool] = ()
+) -> Guide:
+    """The guide of a filled request for one picture along ``grid``; apg remembers, so two must not share it.
+
+    ``middle_blocks`` of the network are those whose attention is perturbed.
+    Raises InvalidRequest for AND in a negative prompt, and with a guide that knows no sums.
+    """
+    steps = len(grid)
     positive, negative = parse(request.prompt).branches, parse(request.negative).branches
     if len(negative) > 1:
         raise InvalidRequest("a negative prompt cannot be joined by AND; list what to keep out with commas.")
-    remembered = cache(encode)
+    if (len(positive) > 1 or positive[0].weight != 1) and not only_cfg(request):
+        raise InvalidRequest(
+            "prompts joined by AND go with plain cfg and its interval alone; leave the rest out."
+        )
     stretches = []
     for first, end in pairwise(bounds((*positive, *negative), steps, finish.breaks)):
 
         def cond(branch: Branch, wanted: bool, first: int = first, end: int = end) -> Conditioning:
-            told = remembered(branch.at(first + 1, steps), wanted)
+            told = encode(branch.at(first + 1, steps), wanted)
             return finish(told, first / steps, end / steps, wanted)
 
         parts = [(cond(branch, True), branch.weight) for branch in positive]
-        stretches.append(Stretch(first, end, joined(parts, cond(negative[0], False), scale)))
+        guide = guided_by(request, grid, parts, cond(negative[0], False), middle_blocks)
+        stretches.append(Stretch(first, end, guide))
     return stretches[0].guide if len(stretches) == 1 else switching(stretches, grid)
 
 
@@ -94,10 +114,40 @@ def bounds(branches: Sequence[Branch], steps: int, breaks: Sequence[float]) -> l
     return sorted({0, steps} | {step for step in changes | shares if 0 < step < steps})
 
 
-def joined(parts: Sequence[tuple[Conditioning, float]], negative: Conditioning, scale: float) -> Guide:
-    """Classifier-free guidance, of several prompts where they are joined by AND."""
+def guided_by(
+    request: Request,
+    grid: Grid,
+    parts: Sequence[tuple[Conditioning, float]],
+    negative: Conditioning,
+    middle_blocks: Sequence[bool],
+) -> Guide:
+    """The guide that the request names, of several prompts where they are joined by AND."""
+    scale = scale_of(request, grid)
     (first, weight), *more = parts
-    return cfg(first, negative, scale) if not more and weight == 1 else composition(parts, negative, scale)
+    if more or weight != 1:
+        return composition(parts, negative, scale)
+    if request.guide == "apg":
+        return apg(first, negative, scale)
+    if request.guide == "cfg_zero":
+        return cfg_zero_star(first, negative, scale)
+    if request.pag_scale and scale == 1:
+        return cfg(first, first.blind(middle_blocks), 1 + request.pag_scale)
+    if request.pag_scale:
+        return perturbed_attention(first, negative, first.blind(middle_blocks), scale, request.pag_scale)
+    return cfg(first, negative, scale, request.cfg_rescale)
+
+
+def scale_of(request: Request, grid: Grid) -> Scale:
+    """How strongly to guide at each level."""
+    scale: Scale = request.cfg_scale or 0.0
+    if request.guide == "cfg_pp":
+        scale = cfg_plus_plus(request.cfg_scale or 0.0, grid)
+    return scale if request.cfg_interval is None else interval(scale, *request.cfg_interval)
+
+
+def only_cfg(request: Request) -> bool:
+    """Whether guidance is plain but for its interval."""
+    return request.guide == "cfg" and not request.cfg_rescale and not request.pag_scale
 
 
 def switching(stretches: Sequence[Stretch], grid: Grid) -> Guide:

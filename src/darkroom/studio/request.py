@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from darkroom.errors import InvalidRequest, UnknownName
 from darkroom.studio.attachments import Attachments
+from darkroom.studio.checks import check_number, check_whole
+from darkroom.studio.guides import check_guide
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +30,8 @@ VARIANTS = ("eps", "v", "lcm", "turbo", "lightning")
 EMPHASES = ("a1111", "comfy", "plain", "none")
 """How weights in a prompt act: as in A1111, with or without its normalisation (plain), as in ComfyUI, or
 not at all: then brackets are brackets."""
+PAIRS = ("seed_size", "cfg_interval")
+"""Fields of two numbers, which JSON knows as lists."""
 MAX_PROMPT = 8000
 """Characters, about 1,500 words: more than any text encoder here reads."""
 NOISES = ("philox", "torch", "torch-gpu", "comfy")
@@ -52,7 +56,11 @@ class Request:
     model (FLUX.1 dev, LCM) is told, ``clip_skip`` the layer of CLIP to read, counted from its end (1 is the
     last), ``emphasis`` one of ``EMPHASES``, ``attached`` what hangs on the model. ``noise`` is one of
     ``NOISES``. With a ``variation_strength`` in (0, 1] picture i is that of ``seed``, moved so far towards
-    that of ``variation_seed + i``. ``variant`` says what a model's file does not: one of ``VARIANTS``;
+    that of ``variation_seed + i``; ``seed_size`` is the width and height at which the seed is drawn, to get
+    much the same picture at another size. ``guide`` is one of ``guides.GUIDES``; ``cfg_rescale`` in [0, 1]
+    pulls contrast back to that of the prompt alone, ``cfg_interval`` guides only where noise / signal lies
+    above its first and up to its second number, and ``pag_scale`` pushes away from what attention would see
+    blind. ``variant`` says what a model's file does not: one of ``VARIANTS``;
     with ``allow_pickle`` it may be a pickle, of which no code is run. ``others`` are files of parts that the
     model lacks, or that stand for its own.
 
@@ -84,6 +92,11 @@ class Request:
     noise: str = "philox"
     variation_seed: int | None = None
     variation_strength: float = 0.0
+    seed_size: tuple[int, int] | None = None
+    guide: str = "cfg"
+    cfg_rescale: float = 0.0
+    cfg_interval: tuple[float, float] | None = None
+    pag_scale: float = 0.0
 
     def __post_init__(self) -> None:
         _check_prompt("prompt", self.prompt)
@@ -92,20 +105,20 @@ class Request:
             raise InvalidRequest(
                 "the prompt is empty; say what the picture should show, such as 'a red apple'."
             )
-        _check_whole("count", self.count, 1, MAX_COUNT)
-        _check_whole("seed", self.seed, 0, MAX_SEED - self.count + 1, "leave it out for a random one, or ")
+        check_whole("count", self.count, 1, MAX_COUNT)
+        check_whole("seed", self.seed, 0, MAX_SEED - self.count + 1, "leave it out for a random one, or ")
         for name, value, most in (
             ("width", self.width, MAX_SIDE),
             ("height", self.height, MAX_SIDE),
             ("steps", self.steps, MAX_STEPS),
         ):
             if value is not None:
-                _check_whole(name, value, 1, most)
+                check_whole(name, value, 1, most)
         if self.cfg_scale is not None:
-            _check_number("cfg scale", self.cfg_scale, 0.0, MAX_CFG_SCALE)
+            check_number("cfg scale", self.cfg_scale, 0.0, MAX_CFG_SCALE)
         if self.precision not in PRECISIONS:
             raise UnknownName("precision", str(self.precision), PRECISIONS)
-        _check_number("strength", self.strength, 0.0, 1.0)
+        check_number("strength", self.strength, 0.0, 1.0)
         if self.strength == 0:
             raise InvalidRequest(
                 "strength 0 would hand the first picture back unchanged; choose one up to 1."
@@ -113,20 +126,24 @@ class Request:
         if self.mask is not None and self.init_image is None:
             raise InvalidRequest("a mask needs the picture that it lies on; give that as the first picture.")
         if self.guidance is not None:
-            _check_number("guidance", self.guidance, 0.0, MAX_GUIDANCE)
+            check_number("guidance", self.guidance, 0.0, MAX_GUIDANCE)
         if self.clip_skip is not None:
-            _check_whole("clip skip", self.clip_skip, 1, MAX_CLIP_SKIP)
+            check_whole("clip skip", self.clip_skip, 1, MAX_CLIP_SKIP)
         if self.emphasis not in EMPHASES:
             raise UnknownName("emphasis", str(self.emphasis), EMPHASES)
         if self.variant is not None and self.variant not in VARIANTS:
             raise UnknownName("variant", str(self.variant), VARIANTS)
         if self.noise not in NOISES:
             raise UnknownName("noise", str(self.noise), NOISES)
-        _check_number("variation strength", self.variation_strength, 0.0, 1.0)
+        check_number("variation strength", self.variation_strength, 0.0, 1.0)
         if self.variation_seed is not None:
-            _check_whole("variation seed", self.variation_seed, 0, MAX_SEED - self.count + 1)
+            check_whole("variation seed", self.variation_seed, 0, MAX_SEED - self.count + 1)
         if (self.variation_seed is None) != (self.variation_strength == 0):
             raise InvalidRequest("a variation needs both its seed and a strength above 0; give both or none.")
+        if self.seed_size is not None:
+            for name, side in zip(("width", "height"), self.seed_size, strict=True):
+                check_whole(f"seed {name}", side, 1, MAX_SIDE)
+        check_guide(self)
 
     def filled(self, **defaults: Any) -> "Request":
         """The same with every ``None`` replaced by the default of that name; what was chosen stays chosen."""
@@ -157,7 +174,8 @@ class Request:
         paths = {name: values.get(name) and Path(values[name]) for name in ("init_image", "mask")}
         attached = Attachments.from_json(values.get("attached", {}))
         others = tuple(map(Path, values.get("others", ())))
-        return Request(**{**values, **paths, "attached": attached, "others": others})
+        pairs = {name: values[name] and tuple(values[name]) for name in PAIRS if name in values}
+        return Request(**{**values, **paths, **pairs, "attached": attached, "others": others})
 
     def files(self) -> tuple[Path, ...]:
         """Every file that it reads beside the model's; for the same picture they must be as they were."""
@@ -268,16 +286,3 @@ def _check_prompt(name: str, text: object) -> None:
         raise InvalidRequest(
             f"the {name} is not UTF-8 at character {error.start}; retype it there."
         ) from None
-
-
-def _check_whole(name: str, value: object, low: int, high: int, advice: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidRequest(
-            f"{name} {value!r} is out of range; {advice}give a whole number from {low} to {high}."
-        )
-
-
-def _check_number(name: str, value: object, low: float, high: float) -> None:
-    # NaN fails the comparison too
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InvalidRequest(f"{name} {value!r} is out of range; give a number from {low:g} to {high:g}.")

@@ -12,7 +12,7 @@ from darkroom.diffusion.editing import inpaint
 from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.guidance import Guide
 from darkroom.diffusion.levels import Level, left
-from darkroom.diffusion.noise import Noise, varied
+from darkroom.diffusion.noise import Noise, resized, varied
 from darkroom.diffusion.torch_noise import TorchCpu, TorchGpu, comfy
 from darkroom.families.family import Model
 from darkroom.studio.pictures import read_mask, read_to_fit, signal
@@ -118,7 +118,7 @@ def start_of(request: Request, model: Model, given: Given, grid: Grid) -> Start:
     # a flow starts from noise alone anyhow, and its pipelines draw the code that goes under in it
     anew = given.latents is None or (whole and bool(grid.start.alpha > 0))
     known = None if anew else code(given.latents, given.deviation)  # type: ignore[arg-type]
-    eps = start_noise(request, draws, shape)
+    eps = start_noise(request, draws, shape, request.seed_size and model.latent_shape(*request.seed_size))
     masked = None if given.masked is None else code(*given.masked)
     process = model.process_at(request.width or 0, request.height or 0)
     x = noise_alone(eps, grid.start) if known is None else process.corrupt(known, eps, grid.start)
@@ -135,13 +135,20 @@ def noise_alone(eps: Tensor, level: Level) -> Tensor:
     return left(torch.hypot(level.alpha, level.sigma), eps) * eps
 
 
-def start_noise(request: Request, draws: Draws, shape: Sequence[int]) -> Tensor:
-    """The noise to start from, turned towards that of the variation's seed where there is one."""
-    eps = draws.take()
-    if request.variation_seed is None:
-        return eps
-    other = NOISES[request.noise]((request.variation_seed,), shape)(0)
-    return varied(eps, other, request.variation_strength)
+def start_noise(
+    request: Request, draws: Draws, shape: Sequence[int], seed_shape: Sequence[int] | None = None
+) -> Tensor:
+    """The noise to start from, turned towards that of the variation's seed where there is one.
+
+    With a ``seed_shape`` it is that of a picture of this shape, in the middle of the noise of its own, as in
+    A1111.
+    """
+    source, own = NOISES[request.noise], draws.take()
+    eps = source((request.seed,), seed_shape)(0) if seed_shape else own
+    if request.variation_seed is not None:
+        other = source((request.variation_seed,), seed_shape or shape)(0)
+        eps = varied(eps, other, request.variation_strength)
+    return resized(own, eps) if seed_shape else eps
 
 
 def beside(model: Model, mask: Tensor | None, masked: Tensor | None, shape: Sequence[int]) -> Tensor:
