@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from darkroom.diffusion.levels import VP, Flow
-from darkroom.families.grids import ddim, lcm, sd3
+from darkroom.families.grids import ddim, dpm, lcm, sd3
 
 diffusers = pytest.importorskip("diffusers.schedulers")
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
@@ -33,3 +33,11 @@ def test_ddim_ends_at_the_last_trained_level(steps):
     levels = ddim(VP.scaled_linear(), steps).levels
     assert levels.t[:-1].round().int().tolist() == [min(t, 999) for t in theirs.timesteps.tolist()]
     assert levels.alpha[-1].item() ** 2 == pytest.approx(theirs.final_alpha_cumprod.item())
+
+
+@STEPS
+def test_dpm_takes_the_indices_of_the_scheduler(steps):
+    theirs = diffusers.DPMSolverMultistepScheduler(beta_schedule="linear", beta_start=0.0001, beta_end=0.02)
+    theirs.set_timesteps(steps)
+    levels = dpm(VP.linear(1000, 0.0001, 0.02), steps).levels
+    assert levels.t[:-1].round().int().tolist() == theirs.timesteps.tolist()
