@@ -2,12 +2,15 @@
 
 import json
 import shlex
+from pathlib import Path
+from shutil import copy
 
 import pytest
 import torch
 from click.testing import CliRunner
 
 from darkroom.cli.main import main
+from darkroom.studio.pictures import read
 
 pytest.importorskip("diffusers")
 from tests.families import hanging, tiny
@@ -70,13 +73,13 @@ def test_a_picture_with_a_lora_and_a_controlnet_replays_to_the_byte(darkroom, fi
 
 @pytest.mark.parametrize("change", ["gone", "changed"])
 def test_replay_wants_the_lora_as_it_was(darkroom, files, change):
-    copy = files / "copy.safetensors"
-    copy.write_bytes((files / "ink.safetensors").read_bytes())
+    lora = files / "copy.safetensors"
+    lora.write_bytes((files / "ink.safetensors").read_bytes())
     darkroom(MAKE + "--lora copy.safetensors -o o/x.png")
     if change == "gone":
-        copy.unlink()
+        lora.unlink()
     else:
-        hanging.saved({"lora_unet_x.diff": torch.ones(2)}, copy)
+        hanging.saved({"lora_unet_x.diff": torch.ones(2)}, lora)
     refused = darkroom("replay o/x.png")
     assert refused.exit_code == 2
     assert "'copy.safetensors', which this picture was made from, is gone or changed" in refused.stderr
@@ -110,7 +113,6 @@ BAD = [
 @pytest.mark.parametrize(("words", "sentence"), BAD)
 def test_what_does_not_fit_is_answered_in_one_line(darkroom, words, sentence):
     done = darkroom(MAKE + words + " -o o/x.png")
-    print("@@", done.stderr)
     assert done.exit_code == 2 and done.stdout == "" and sentence in done.stderr
     assert done.stderr.startswith("darkroom: ") and done.stderr.count("\n") == 1
 
@@ -118,15 +120,11 @@ def test_what_does_not_fit_is_answered_in_one_line(darkroom, words, sentence):
 def test_names_of_the_users_own_files(darkroom, files):
     for kind, name in (("loras", "ink.safetensors"), ("controlnets", "edges.safetensors")):
         (files / "home" / kind).mkdir(parents=True)
-        (files / name).rename(files / "home" / kind / name)
+        copy(files / name, files / "home" / kind / name)
     hanging.unet_controlnet("sd1").save_pretrained(files / "home" / "controlnets" / "folder")
     with_tag = MAKE.replace("'a cat'", "'a cat<lora:ink:0.6>'")
     darkroom(MAKE + "--lora ink:0.6 --control-net folder --control-image hint.png -o o/x.png")
     made = darkroom(with_tag + "--control-net edges --control-image hint.png -o o/y.png")
     assert made.exit_code == 0, made.stderr
-    from darkroom.studio.pictures import read
-
-    one, two = (
-        read(files.__class__(made.stdout.split()[0]).with_name(name)).pixels for name in ("x.png", "y.png")
-    )
+    one, two = (read(Path(made.stdout.split()[0]).with_name(name)).pixels for name in ("x.png", "y.png"))
     assert (one == two).all()

@@ -54,7 +54,7 @@ def test_other_names_for_flags(darkroom, tmp_path, flag, name, value):
 
 
 def test_what_steers_reaches_the_record(darkroom, tmp_path):
-    steered = "--cfg-interval 0.3 5 --pag-scale 2 --seed-resize-from 96 64".split()
+    steered = shlex.split("--cfg-interval 0.3 5 --pag-scale 2 --seed-resize-from 96 64")
     darkroom("generate", "a cone", "-s", 2, *steered, "-o", "x.png")
     made = read_record(tmp_path / "x.png").request
     assert (made.cfg_interval, made.pag_scale, made.seed_size) == ((0.3, 5.0), 2.0, (96, 64))

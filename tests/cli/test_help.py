@@ -51,3 +51,13 @@ def test_every_command_shows_an_example_and_explains_every_option(darkroom, name
 def test_no_words_at_all_shows_the_help(darkroom):
     done = darkroom()
     assert done.exit_code == 0 and "Commands:" in done.stdout
+
+
+def test_options_of_generate_stand_under_headings_the_common_ones_first(darkroom):
+    from darkroom.cli.generate import HEADINGS
+
+    shown = darkroom("generate", "--help").stdout
+    starts = [shown.index(f"\n{heading}:\n") for heading in ("Options", *HEADINGS.values())]
+    assert starts == sorted(starts)
+    assert starts[0] < shown.index("--seed") < starts[1] < shown.index("--emphasis") < starts[2]
+    assert HEADINGS.keys() <= {option.name for option in main.commands["generate"].params}

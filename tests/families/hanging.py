@@ -18,7 +18,12 @@ from torch import Tensor
 
 from darkroom.studio.attachments import Attachments
 from darkroom.studio.develop import develop
+from darkroom.studio.models import load_model
 from darkroom.studio.request import Request, Result
+from darkroom.weights.layouts.controlnet import from_native
+from darkroom.weights.store import MemoryStore
+
+NOTHING = Attachments()
 
 PROMPT, NEGATIVE, SEED, SIDE, STEPS = "a red cat, and a dog", "blurred", 3, 64, 4
 SAMPLING = {"sd1": ("euler", "leading"), "sdxl": ("euler", "leading"), "flux": ("euler", "trailing")}
@@ -167,12 +172,12 @@ def unet_controlnet(family: str, seed: int = 21) -> Any:
     return tiny.shaken(ControlNetModel.from_unet(getattr(tiny, family)().unet), seed)
 
 
-def flux_controlnet(modes: int | None = None) -> Any:
-    """A ControlNet for the tiny FLUX, of one double and one single block; with ``modes`` a union one."""
+def flux_controlnet(**options: Any) -> Any:
+    """A ControlNet for the tiny FLUX, of one double and one single block; ``options`` are diffusers'."""
     from diffusers.models.controlnets.controlnet_flux import FluxControlNetModel
 
     torch.manual_seed(22)
-    config = dict(tiny.flux().transformer.config) | {"num_single_layers": 1, "num_mode": modes}
+    config = dict(tiny.flux().transformer.config) | {"num_single_layers": 1, **options}
     known = FluxControlNetModel.__init__.__annotations__
     made = FluxControlNetModel(**{name: value for name, value in config.items() if name in known})
     return tiny.shaken(made, 22)
@@ -220,3 +225,34 @@ def copied(pipeline: Any, *more: str) -> Any:
 
 
 NO_CHECKER = {"StableDiffusionPipeline": {"requires_safety_checker": False}}
+
+
+def parts_of(family: str) -> dict[str, torch.nn.Module]:
+    """What LoRAs may change of a tiny model."""
+    pipeline = getattr(tiny, family)()
+    if family == "flux":
+        return {"transformer": pipeline.transformer}
+    names = ("unet", "text_encoder", "text_encoder_2")
+    return {name: getattr(pipeline, name) for name in names if hasattr(pipeline, name)}
+
+
+def as_original(network: Any, path: Path, keymap: Any = from_native, prefix: str = "control_model.") -> Path:
+    """The ControlNet as its authors name it."""
+    state = MemoryStore(network.state_dict())
+    store = keymap(state.header.shapes).original(state)
+    return saved({f"{prefix}{name}": store.tensor(name) for name in store.header.tensors}, path)
+
+
+def ip_adapter(folder: Path, plus: bool, path: Path) -> Path:
+    """A random adapter for a tiny U-Net, as published files have it."""
+    from darkroom.networks.ip_adapter import IPAdapter, IPAdapterConfig, ResamplerConfig, cross_attentions
+
+    unet = load_model(str(folder), "float32", None, False, ()).model.network
+    widths = tuple(one.to_q.out_features for one in cross_attentions(unet))
+    resampler = ResamplerConfig(width=32, depth=4, heads=1) if plus else None
+    config = IPAdapterConfig(
+        widths, unet.config.context_width, 32 if plus else 24, 6 if plus else 4, resampler
+    )
+    torch.manual_seed(51)
+    adapter = tiny.shaken(IPAdapter(config), 51)
+    return saved(adapter.state_dict(), path)

@@ -1,6 +1,8 @@
 """Tiny models with random weights in the real formats: diffusers' own pipelines, and folders that they write.
 
-Their structure is the published one (levels, blocks, heads by the family's rule); only widths are small.
+Their structure is the published one (levels, blocks, groups, heads by the family's rule); only widths are
+small. ``act`` is the activation of OpenAI's CLIP; a single file shows which one by a width of 768 alone, so
+models that are to be read from one have "gelu".
 """
 
 from __future__ import annotations
@@ -73,14 +75,13 @@ def vae(channels: int = 4, **options: Any) -> Any:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     torch.manual_seed(2)
-    widths = (16, 16, 32, 32)
+    widths = (32, 32, 64, 64)
     return shaken(
         AutoencoderKL(
             latent_channels=channels,
             block_out_channels=widths,
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
-            norm_num_groups=8,
             layers_per_block=2,
             **options,
         ),
@@ -93,11 +94,11 @@ def unet(**options: Any) -> Any:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     torch.manual_seed(3)
-    return shaken(UNet2DConditionModel(norm_num_groups=8, layers_per_block=2, sample_size=8, **options), 3)
+    return shaken(UNet2DConditionModel(layers_per_block=2, sample_size=8, **options), 3)
 
 
 SD_BLOCKS = {
-    "block_out_channels": (16, 32, 64, 64),
+    "block_out_channels": (32, 32, 64, 64),
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
 }
@@ -114,15 +115,15 @@ SDXL_BLOCKS = {
 
 
 @cache
-def sd1(**unet_options: Any) -> Any:
+def sd1(act: str = "quick_gelu", **unet_options: Any) -> Any:
     """A Stable Diffusion 1 pipeline of diffusers."""
     from diffusers import PNDMScheduler, StableDiffusionPipeline
 
-    options = {"cross_attention_dim": 32, "attention_head_dim": 8, **SD_BLOCKS, **unet_options}
+    options = {"cross_attention_dim": 64, "attention_head_dim": 8, **SD_BLOCKS, **unet_options}
     return quietly(
         StableDiffusionPipeline,
         vae=vae(force_upcast=False),
-        text_encoder=clip(32, 4, 3, "quick_gelu"),
+        text_encoder=clip(64, 1, 3, act),
         tokenizer=clip_tokenizer(),
         unet=unet(**options),
         scheduler=PNDMScheduler(**SD_SCHEDULER, set_alpha_to_one=False, skip_prk_steps=True),
@@ -133,7 +134,7 @@ def sd1(**unet_options: Any) -> Any:
 
 
 @cache
-def sd2(prediction: str = "v_prediction") -> Any:
+def sd2(prediction: str = "v_prediction", layers: int = 3) -> Any:
     """A Stable Diffusion 2 pipeline: OpenCLIP's text model and linear projections, heads of 64."""
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
@@ -141,7 +142,7 @@ def sd2(prediction: str = "v_prediction") -> Any:
     return quietly(
         StableDiffusionPipeline,
         vae=vae(force_upcast=False),
-        text_encoder=clip(64, 1, 3, "gelu"),
+        text_encoder=clip(64, 1, layers, "gelu"),
         tokenizer=clip_tokenizer("!"),
         unet=unet(cross_attention_dim=64, use_linear_projection=True, **options),
         scheduler=DDIMScheduler(
@@ -154,19 +155,51 @@ def sd2(prediction: str = "v_prediction") -> Any:
 
 
 @cache
-def sdxl() -> Any:
+def sdxl(act: str = "quick_gelu", second: int = 64) -> Any:
     """A Stable Diffusion XL pipeline: two text encoders, whose widths add up to the U-Net's context."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 
     return quietly(
         StableDiffusionXLPipeline,
         vae=vae(scaling_factor=0.13025, force_upcast=False),
-        text_encoder=clip(64, 1, 3, "quick_gelu"),
-        text_encoder_2=clip(64, 1, 3, "gelu", projection=64, seed=4),
+        text_encoder=clip(64, 1, 3, act),
+        text_encoder_2=clip(second, second // 64, 3, "gelu", projection=second, seed=4),
         tokenizer=clip_tokenizer(),
         tokenizer_2=clip_tokenizer("!"),
-        unet=unet(cross_attention_dim=128, projection_class_embeddings_input_dim=64 + 6 * 256, **SDXL_BLOCKS),
+        unet=unet(
+            cross_attention_dim=64 + second,
+            projection_class_embeddings_input_dim=second + 6 * 256,
+            **SDXL_BLOCKS,
+        ),
         scheduler=EulerDiscreteScheduler(**SD_SCHEDULER, timestep_spacing="leading"),
+        add_watermarker=False,
+    )
+
+
+@cache
+def refiner() -> Any:
+    """The refiner of Stable Diffusion XL: one text encoder, and a score where the base has a size."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLImg2ImgPipeline
+
+    blocks = {
+        "block_out_channels": (64, 64, 128, 128),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": 2,
+        "attention_head_dim": (1, 1, 2, 2),
+        "projection_class_embeddings_input_dim": 64 + 5 * 256,
+    }
+    return quietly(
+        StableDiffusionXLImg2ImgPipeline,
+        vae=vae(scaling_factor=0.13025, force_upcast=False),
+        text_encoder=None,
+        text_encoder_2=clip(64, 1, 3, "gelu", projection=64, seed=4),
+        tokenizer=None,
+        tokenizer_2=clip_tokenizer("!"),
+        unet=unet(cross_attention_dim=64, **{**SDXL_BLOCKS, **blocks}),
+        scheduler=EulerDiscreteScheduler(**SD_SCHEDULER, timestep_spacing="leading"),
+        requires_aesthetics_score=True,
+        force_zeros_for_empty_prompt=False,
         add_watermarker=False,
     )
 
@@ -199,8 +232,8 @@ def t5_tokenizer() -> Any:
 
 
 @cache
-def sd3() -> Any:
-    """A Stable Diffusion 3 pipeline with all three text encoders."""
+def sd3(act: str = "quick_gelu", with_t5: bool = True, **transformer_options: Any) -> Any:
+    """A Stable Diffusion 3 pipeline; ``transformer_options`` may give it what 3.5 has more."""
     from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
     from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
@@ -217,18 +250,47 @@ def sd3() -> Any:
         pooled_projection_dim=128,
         out_channels=16,
         pos_embed_max_size=24,
+        **transformer_options,
     )
     return quietly(
         StableDiffusion3Pipeline,
         transformer=shaken(transformer, 6),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=vae(16, scaling_factor=1.5305, shift_factor=0.0609, **NO_QUANT),
-        text_encoder=clip(64, 1, 3, "quick_gelu", projection=64),
+        text_encoder=clip(64, 1, 3, act, projection=64),
         text_encoder_2=clip(64, 1, 3, "gelu", projection=64, seed=4),
-        text_encoder_3=t5(160),
+        text_encoder_3=t5(160) if with_t5 else None,
         tokenizer=clip_tokenizer(),
         tokenizer_2=clip_tokenizer("!"),
-        tokenizer_3=t5_tokenizer(),
+        tokenizer_3=t5_tokenizer() if with_t5 else None,
+    )
+
+
+@cache
+def pixart(kind: str) -> Any:
+    """A PixArt pipeline: "alpha", which is told the picture's size, or "sigma"."""
+    from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline
+    from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
+
+    torch.manual_seed(8)
+    transformer = PixArtTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=24,
+        in_channels=4,
+        out_channels=8,
+        num_layers=2,
+        cross_attention_dim=48,
+        sample_size=128,
+        caption_channels=64,
+        use_additional_conditions=kind == "alpha",
+    )
+    return quietly(
+        PixArtAlphaPipeline if kind == "alpha" else PixArtSigmaPipeline,
+        transformer=shaken(transformer, 8),
+        scheduler=DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02, beta_schedule="linear"),
+        vae=vae(scaling_factor=0.18215 if kind == "alpha" else 0.13025, force_upcast=False),
+        text_encoder=t5(64),
+        tokenizer=t5_tokenizer(),
     )
 
 
@@ -236,7 +298,7 @@ NO_QUANT = {"use_quant_conv": False, "use_post_quant_conv": False, "force_upcast
 
 
 @cache
-def flux(guided: bool = True, channels: int = 16) -> Any:
+def flux(guided: bool = True, channels: int = 16, act: str = "quick_gelu") -> Any:
     """A FLUX.1 pipeline: dev with guidance, schnell without."""
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
     from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
@@ -247,12 +309,11 @@ def flux(guided: bool = True, channels: int = 16) -> Any:
         out_channels=64,
         num_layers=1,
         num_single_layers=2,
-        attention_head_dim=32,
-        num_attention_heads=2,
+        attention_head_dim=128,
+        num_attention_heads=1,
         joint_attention_dim=64,
-        pooled_projection_dim=32,
+        pooled_projection_dim=64,
         guidance_embeds=guided,
-        axes_dims_rope=(8, 12, 12),
     )
     dynamic = {"use_dynamic_shifting": True, "shift": 3.0} if guided else {"shift": 1.0}
     return quietly(
@@ -260,7 +321,7 @@ def flux(guided: bool = True, channels: int = 16) -> Any:
         transformer=shaken(transformer, 7),
         scheduler=FlowMatchEulerDiscreteScheduler(**dynamic),
         vae=vae(16, scaling_factor=0.3611, shift_factor=0.1159, **NO_QUANT),
-        text_encoder=clip(32, 4, 2, "quick_gelu"),
+        text_encoder=clip(64, 1, 2, act),
         text_encoder_2=t5(64),
         tokenizer=clip_tokenizer(),
         tokenizer_2=t5_tokenizer(),

@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path):
         "except files.DarkroomError as error: print(error)"
     )
     said = run([sys.executable, "-c", code, str(tmp_path / "x.png")], capture_output=True, text=True).stdout
-    assert "no room to write" in said and "free some space" in said
+    assert "the disk is full" in said and "free some space" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -117,7 +117,7 @@ def test_a_disk_that_fills_while_the_file_settles(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DarkroomError, match="no room"):
+    with pytest.raises(DarkroomError, match="the disk is full"):
         files.write(tmp_path / "x.png", b"data")
     assert list(tmp_path.iterdir()) == []
 

@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from darkroom.errors import DarkroomError
+from darkroom.studio.attachments import Attachments, Lora
 from darkroom.studio.metadata import (
     NEGATIVE,
     Infotext,
@@ -18,6 +19,7 @@ from darkroom.studio.metadata import (
     write_infotext,
 )
 from darkroom.studio.request import Record, Request
+from darkroom.text.prompt import parse
 
 NASTY = st.sampled_from([*",:\n\r\"\\'(){}[]<>\0\t\x85\u2028é漢🍎 aZ0", NEGATIVE, "Steps: 20, ", "Seed: 1, "])
 prompts = st.one_of(
@@ -178,3 +180,16 @@ def test_a_record_with_a_strange_field_is_refused():
 def test_a_record_of_the_future_asks_for_an_update():
     with pytest.raises(DarkroomError, match="newer Darkroom"):
         from_json('{"format": 99, "whatever": 1}')
+
+
+@pytest.mark.parametrize("lora", [Lora(Path("a/ink.pt"), 0.5), Lora(Path("ink"), -1.0, 0.25)])
+def test_other_tools_find_loras_in_the_prompt(lora):
+    request = Request(prompt="a cone", seed=1, attached=Attachments(loras=(lora,)))
+    record = Record(
+        request=request, model_hash="ab", version="1", torch="2", hashes={str(lora.file): "cd" * 32}
+    )
+    read = read_infotext(infotext(record, {}))
+    (found,) = parse(read.prompt).loras
+    text = lora.weight if lora.text_weight is None else lora.text_weight
+    assert (found.name, found.network, found.text) == ("ink", lora.weight, text)
+    assert read.settings["Lora hashes"] == f"ink: {'cd' * 6}"

@@ -32,6 +32,16 @@ def test_a_bare_name_stands_for_a_file_or_a_models_folder_in_ones_own_folder(own
     assert {one.name for one in listed()} == {"dream", "one", "starter"}
 
 
+def test_what_lies_in_a_folder_that_counts_as_one_has_no_name_of_its_own(own):
+    for kind, index in (("models", "model_index.json"), ("controlnets", "config.json")):
+        part = own / "home" / kind / "whole" / "unet"
+        part.mkdir(parents=True)
+        (part.parent / index).write_text("{}")
+        (part / "diffusion_pytorch_model.safetensors").write_bytes(b"x")
+        (part / "config.json").write_text("{}")
+        assert home.named(kind) == {"whole": part.parent}
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from darkroom.diffusion.grids import GRIDS
 from darkroom.diffusion.levels import Flow
 from darkroom.errors import DarkroomError
 from darkroom.networks.conditioning import Conditioning
 from darkroom.studio.hung import Told
-from darkroom.studio.prompts import guide_of, with_named_loras
+from darkroom.studio.prompts import SLACK, guide_of, with_named_loras
 from darkroom.studio.request import Request
 
 STEPS = 8
@@ -67,6 +69,26 @@ def test_what_hangs_on_a_model_acts_between_its_shares_of_the_steps():
             return encode("bird", wanted) if first >= 0.5 and wanted else cond
 
     assert asked(of("cat"), Late(breaks=(0.5,))) == [["cat", ""]] * 4 + [["bird", ""]] * 4
+
+
+@given(st.integers(1, 12), st.integers(0, 99), st.integers(1, 100))
+def test_a_control_acts_in_the_steps_that_lie_whole_within_its_shares(steps, start, end):
+    """As diffusers has it: not(i / steps < start or (i + 1) / steps > end)."""
+    start, end = start / 100, max(start + 1, end) / 100
+
+    class Acting(Told):
+        def __call__(self, cond, first, until, wanted):
+            acts = start <= first + SLACK and until - SLACK <= end
+            return encode("bird" if acts else "cat", wanted)
+
+    grid = GRIDS["trailing"](Flow(2.0), steps)
+    guide = guide_of(
+        Request(prompt="cat", cfg_scale=1.0, steps=steps), encode, grid, Acting(breaks=(start, end))
+    )
+    for i, (t, _) in enumerate(grid.steps()):
+        (query, *_) = next(guide(torch.zeros(1, 1), t))
+        acts = not (i / steps < start or (i + 1) / steps > end)
+        assert WORDS[int(query.cond.pooled)] == ("bird" if acts else "cat")
 
 
 def test_loras_in_a_prompt_are_attached_by_their_name(tmp_path, monkeypatch):

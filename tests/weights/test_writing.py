@@ -97,7 +97,7 @@ def test_places_and_names_that_do_not_do_are_refused(tmp_path):
 
 
 def test_a_full_disk_is_said_and_nothing_is_left(tmp_path):
-    with pytest.raises(DarkroomError, match="no space left on device; free some space"):
+    with pytest.raises(DarkroomError, match="the disk is full; free some space"):
         write_store(_full(tmp_path), MemoryStore({"x": torch.ones(1 << 16)}))
     assert not list(tmp_path.iterdir())
 

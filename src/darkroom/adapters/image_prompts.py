@@ -3,10 +3,11 @@
 Ye et al. 2023 (arXiv 2308.06721).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from darkroom.weights.store import open_store
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 """Of the pixels that CLIP was trained on."""
+TABLES = "vision_model.embeddings"
+"""Where CLIP's image encoder keeps what it adds to its patches."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,33 @@ def _adapter(path: Path, dtype: torch.dtype, allow_pickle: bool) -> Loaded:
 
 
 @lru_cache(maxsize=1)
-def _encoder(folder: Path) -> Any:
-    """CLIP's image encoder from a folder, in single precision."""
-    told = config_json(folder)
-    if not told:
-        raise DarkroomError(f"'{folder}' has no config.json; name the folder of a CLIP image encoder.")
-    store = part_of(open_store(folder), "image_encoder")
+def _encoder(path: Path) -> Any:
+    """CLIP's image encoder from a folder or a file, in single precision."""
+    store = part_of(open_store(path), "image_encoder")
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+    told = config_json(path) or _sizes(store.header.shapes)
     with hollow():
         made = CLIPVisionModelWithProjection(CLIPVisionConfig(**told))
     load_into(made, store, torch.float32, allow_missing=("*position_ids",))
     return made.eval().requires_grad_(False)
+
+
+def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Its config from shapes. What they don't show: L, H and G have 16 heads, and L, OpenAI's own, the quick
+    GELU.
+    """
+    (width,), (places, _) = (
+        shapes[f"{TABLES}.{name}"] for name in ("class_embedding", "position_embedding.weight")
+    )
+    patch, layers = shapes[f"{TABLES}.patch_embedding.weight"][-1], "vision_model.encoder.layers."
+    return {
+        "hidden_size": width,
+        "intermediate_size": shapes[f"{layers}0.mlp.fc1.weight"][0],
+        "num_hidden_layers": len({name.split(".")[3] for name in shapes if name.startswith(layers)}),
+        "num_attention_heads": 16,
+        "projection_dim": shapes["visual_projection.weight"][0],
+        "patch_size": patch,
+        "image_size": patch * isqrt(places - 1),
+        "hidden_act": "quick_gelu" if width == 1024 else "gelu",
+    }

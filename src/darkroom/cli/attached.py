@@ -35,7 +35,7 @@ OPTIONS = (
     ),
     click.option("--ip-adapter", metavar="FILE", help="Prompt with a picture, too."),
     click.option("--ip-image", metavar="PICTURE", help="That picture."),
-    click.option("--ip-encoder", metavar="FOLDER", help="The CLIP image encoder that goes with it."),
+    click.option("--ip-encoder", metavar="FILE", help="The CLIP image encoder that goes with it."),
     click.option("--ip-strength", type=float, default=1.0, show_default=True, help="How strongly."),
 )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkroom.cli.attached import attachment_options, take_attachments
+from darkroom.cli.grouped import Grouped
 from darkroom.cli.output import json_option, print_json
 from darkroom.errors import InvalidRequest
 
@@ -21,23 +22,25 @@ if TYPE_CHECKING:
     from darkroom.studio.request import Picture, Progress, Request, Result
 
 
-@click.command(short_help="Make pictures from prompts.")
+HEADINGS = {
+    "styles_named": "Prompts",
+    "init_image": "From a picture",
+    "sampler": "On the way from noise",
+    "others": "The model",
+    "loras": "Hung on the model",
+    "overwrite": "Files",
+}
+"""Which option each part of the help begins with."""
+
+
+@click.command(cls=Grouped, headings=HEADINGS, short_help="Make pictures from prompts.")
 @click.argument("prompts", metavar="PROMPT...", nargs=-1)
 @click.option("-p", "--prompt", "more", metavar="PROMPT", multiple=True, help="A prompt; may come again.")
 @click.option("-n", "--negative-prompt", "negative", metavar="TEXT", default="", help="What to keep out.")
-@click.option(
-    "--style", metavar="NAME", multiple=True, help="Words to lay around the prompt; may come again."
-)
-@click.option(
-    "--styles",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Where styles are.  [default: ~/.darkroom/styles.csv]",
-)
+@click.option("-m", "--model", default="starter", show_default=True, help="A model's name, file or folder.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="A .png, .jpg or .webp file, or a folder."
 )
-@click.option("--overwrite", is_flag=True, help="Replace the output file where there is one.")
 @click.option("-s", "--seed", type=int, help="The same seed makes the same picture.  [default: random]")
 @click.option("-b", "--batch-count", "count", type=int, default=1, help="Pictures of each prompt.")
 @click.option("-W", "--width", type=int, help="In pixels.  [default: the model's]")
@@ -46,6 +49,31 @@ if TYPE_CHECKING:
 @click.option(
     "--cfg-scale", "--cfg", "--guidance-scale", type=float, help="How closely to follow the prompt."
 )
+@click.option("--grid", is_flag=True, help="Save all pictures of a prompt on one sheet too.")
+@click.option("--watch", is_flag=True, help="Save how each picture developed too, as a GIF.")
+@click.option(
+    "--style",
+    "styles_named",
+    metavar="NAME",
+    multiple=True,
+    help="Words to lay around the prompt; may come again.",
+)
+@click.option(
+    "--styles",
+    "styles_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where styles are.  [default: ~/.darkroom/styles.csv]",
+)
+@click.option(
+    "--emphasis", metavar="NAME", default="a1111", help="How (weights:1.2) count: a1111, comfy, plain, none."
+)
+@click.option("--clip-skip", type=int, help="Read CLIP this many layers from its end; 1 is the last.")
+@click.option("-i", "--init-image", type=click.Path(path_type=Path), help="A picture to start from.")
+@click.option("--strength", type=float, default=0.75, show_default=True, help="How much of it to make anew.")
+@click.option("--mask", type=click.Path(path_type=Path), help="Paint only where this picture is white.")
+@click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
+@click.option("--scheduler", metavar="NAME", help="How the steps are spread; see 'darkroom samplers'.")
 @click.option("--guide", metavar="NAME", default="cfg", help="How to follow it; see 'darkroom samplers'.")
 @click.option("--cfg-rescale", type=float, default=0.0, help="Pull contrast back, up to 1, at high scales.")
 @click.option(
@@ -55,29 +83,7 @@ if TYPE_CHECKING:
     help="Guide only between these noise / signal.",
 )
 @click.option("--pag-scale", type=float, default=0.0, help="Push structure by perturbed attention, as 3.")
-@click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
-@click.option("--scheduler", metavar="NAME", help="How the steps are spread; see 'darkroom samplers'.")
-@click.option("-m", "--model", default="starter", show_default=True, help="A model's name or file.")
-@click.option(
-    "--precision",
-    metavar="float32|bfloat16",
-    default="float32",
-    help="bfloat16 is faster where the processor has it.",
-)
-@click.option("-i", "--init-image", type=click.Path(path_type=Path), help="A picture to start from.")
-@click.option("--strength", type=float, default=0.75, show_default=True, help="How much of it to make anew.")
-@click.option("--mask", type=click.Path(path_type=Path), help="Paint only where this picture is white.")
 @click.option("--guidance", type=float, help="The scale that distilled models such as FLUX.1 dev are told.")
-@click.option("--clip-skip", type=int, help="Read CLIP this many layers from its end; 1 is the last.")
-@click.option(
-    "--emphasis", metavar="NAME", default="a1111", help="How (weights:1.2) count: a1111, comfy, plain, none."
-)
-@click.option("--variant", metavar="NAME", help="What the file does not say: eps, v, lcm, turbo, lightning.")
-@click.option(
-    "--with", "others", metavar="FILE", multiple=True, help="A part the model lacks: an encoder, a VAE."
-)
-@click.option("--allow-pickle", is_flag=True, help="Read .ckpt and .pt files too; no code of theirs is run.")
-@attachment_options
 @click.option(
     "--noise", metavar="NAME", default="philox", help="philox; torch, torch-gpu or comfy to match seeds."
 )
@@ -86,8 +92,19 @@ if TYPE_CHECKING:
 @click.option(
     "--seed-size", "--seed-resize-from", type=(int, int), metavar="W H", help="The size whose seed it is."
 )
-@click.option("--grid", is_flag=True, help="Save all pictures of a prompt on one sheet too.")
-@click.option("--watch", is_flag=True, help="Save how each picture developed too, as a GIF.")
+@click.option(
+    "--with", "others", metavar="FILE", multiple=True, help="A part the model lacks: an encoder, a VAE."
+)
+@click.option("--variant", metavar="NAME", help="What the file does not say: eps, v, lcm, turbo, lightning.")
+@click.option(
+    "--precision",
+    metavar="float32|bfloat16",
+    default="float32",
+    help="bfloat16 is faster where the processor has it.",
+)
+@click.option("--allow-pickle", is_flag=True, help="Read .ckpt and .pt files too; no code of theirs is run.")
+@attachment_options
+@click.option("--overwrite", is_flag=True, help="Replace the output file where there is one.")
 @json_option
 def generate(
     prompts: Sequence[str],
@@ -98,8 +115,8 @@ def generate(
     grid: bool,
     watch: bool,
     as_json: bool,
-    style: Sequence[str],
-    styles: Path | None,
+    styles_named: Sequence[str],
+    styles_file: Path | None,
     **settings: Any,
 ) -> None:
     """Make pictures from one prompt or several.
@@ -124,7 +141,7 @@ def generate(
     requests = [Request(prompt=prompt, seed=seed, **settings) for prompt in (*prompts, *more)]
     _check_prompts(len(requests), output)
     target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)
-    wanted = [expanded(request, style, styles) for request in requests]
+    wanted = [expanded(request, styles_named, styles_file) for request in requests]
     runs = (_run(pictures, target, grid, watch) for pictures in wanted)
     if as_json:
         print_json({"runs": [run.to_json() for run in runs]})

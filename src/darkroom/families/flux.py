@@ -13,6 +13,7 @@ from torch import nn
 from darkroom.diffusion.levels import Flow
 from darkroom.diffusion.prediction import predict_velocity
 from darkroom.diffusion.process import Process
+from darkroom.families.checks import check_inputs, check_latents, check_text
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, laid
 from darkroom.families.source import Source
@@ -31,6 +32,7 @@ COMMON = {"width": 1024, "height": 1024, "cfg_scale": 1.0, "sampler": "euler", "
 DEV = COMMON | {"steps": 28, "guidance": GUIDANCE}
 FILL = DEV | {"steps": 50, "guidance": 30.0}
 SCHNELL = COMMON | {"steps": 4}
+INPUTS = {64: "text to picture", 384: "fill"}
 LENGTHS = {True: 512, False: 256}
 """Tokens of T5 that a network with, and one without, an embedding of guidance was trained with."""
 
@@ -63,6 +65,10 @@ def load(source: Source, options: Options) -> LatentModel:
     config = FluxConfig.from_diffusers(told) if told else FluxConfig.from_shapes(shapes)
     with hollow():
         network = Flux(config)
+    check_inputs(source, config.in_channels, INPUTS)
+    check_latents(source, config.out_channels // 4)
+    check_text(source, ("text_encoder",), config.pooled_width)
+    check_text(source, ("text_encoder_2",), config.text_width)
     clip = clip_encoder(source, "text_encoder", options, pooled="plain")
     t5 = t5_encoder(source, "text_encoder_2", options, LENGTHS[config.guidance])
     vae = autoencoder(source, options, SCALE, SHIFT)

@@ -6,7 +6,7 @@ Importing this file adds them to the registry of grids.
 import torch
 
 from darkroom.diffusion.grids import Grid, at_times, grid
-from darkroom.diffusion.grids.times import LAST_T, TRAINED
+from darkroom.diffusion.grids.times import LAST_T, TRAINED, at_indices
 from darkroom.diffusion.levels import Schedule
 
 LCM_STRIDE = 20
@@ -42,3 +42,10 @@ def lcm(schedule: Schedule, steps: int) -> Grid:
     count = max(TRAINED // LCM_STRIDE, steps)
     places = torch.linspace(0, count, steps + 1, dtype=torch.float64)[:-1].floor()
     return at_times(schedule, torch.cat([1 - places / count, places.new_zeros(1)]))
+
+
+@grid("dpm", label="DPM", when="PixArt, and DPM++ as diffusers has it without Karras: even whole indices.")
+def dpm(schedule: Schedule, steps: int) -> Grid:
+    """Whole indices from the last one down, in even steps towards 0, which is the clean signal."""
+    indices = [round((TRAINED - 1) * (steps - i) / steps) for i in range(steps)]
+    return at_indices(schedule, indices)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from darkroom.families import starter
 from darkroom.families.family import Model, Options
-from darkroom.families.folder import open_folder
+from darkroom.families.folder import check_complete, open_folder
 from darkroom.families.source import Source
 from darkroom.weights.header import opened as opened_file
 from darkroom.weights.header import read_layout
@@ -41,6 +41,7 @@ def opened(path: Path, allow_pickle: bool = False, others: Sequence[Path] = ()) 
     family, source = open_folder(path, allow_pickle) if path.is_dir() else open_single(path, allow_pickle)
     for other in others:
         source = source.with_parts(parts_of(other, family, allow_pickle))
+    check_complete(source)
     return family, source
 
 

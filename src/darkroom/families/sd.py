@@ -1,7 +1,8 @@
 """Stable Diffusion 1 and 2: a U-Net, one CLIP text encoder, the first KL autoencoder.
 
 Rombach et al. 2022 (arXiv 2112.10752). The two differ in their text encoder and in what a file's shapes show;
-whether a network predicts eps or v, shapes do not show: a folder's scheduler says so, or ``--variant v``.
+whether a network predicts eps or v, shapes do not show: a folder's scheduler says so, a file's metadata or
+``--variant v``; where none of them does, the network is asked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darkroom.errors import DarkroomError
+from darkroom.families.checks import check_inputs, check_latents, check_text
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, laid, mask_and_masked
+from darkroom.families.probe import predicts_v
 from darkroom.families.schedules import vp_process
 from darkroom.families.source import Source
 from darkroom.families.words import clip_encoder, read_by
@@ -33,6 +37,7 @@ FEW: Mapping[str, dict[str, Any]] = {
 }
 """What distilled models want."""
 PREDICTIONS = {"v": "v_prediction", "eps": "epsilon"}
+INPUTS = {4: "text to picture", 9: "inpainting"}
 LCM_GUIDANCE = 7.5
 """What a network with an embedding of guidance is told, unless a request says otherwise."""
 
@@ -64,10 +69,11 @@ def load(source: Source, options: Options) -> LatentModel:
     """Build the model of a folder or a single file. Raises DarkroomError for what does not fit."""
     unet = network(source, options)
     second, config = unet.config.linear_projection, unet.config
+    check_parts(source, config, ("text_encoder",))
     # SD 2 reads the last layer but one, and its folders and our view of its files end there
     how: dict[str, Any] = {"layer": 2, "cut": 1, "pad": 0} if second else {}
     clip = clip_encoder(source, "text_encoder", options, **how)
-    process = vp_process(source.configs.get("scheduler", {}), PREDICTIONS.get(options.variant or ""))
+    process = vp_process(source.configs.get("scheduler", {}), prediction(source, options, unet))
     side = 8 * source.configs.get("unet", {}).get("sample_size", 64)
     return LatentModel(
         name=f"Stable Diffusion {2 if second else 1}",
@@ -95,6 +101,29 @@ def network(source: Source, options: Options) -> UNet:
     with hollow():
         made = UNet(config)
     return laid(made, source, "unet", options)
+
+
+def check_parts(source: Source, config: UNetConfig, encoders: tuple[str, ...]) -> None:
+    """Raise DarkroomError where a U-Net wants more than it is shown here, or other parts than it has."""
+    check_inputs(source, config.in_channels, INPUTS)
+    if config.class_embed:
+        raise DarkroomError(
+            f"the U-Net of '{source.path}' wants a picture's embedding or a noise level (unCLIP, an "
+            "upscaler), which nothing here gives; choose a model that draws from words."
+        )
+    check_latents(source, config.out_channels)
+    check_text(source, encoders, config.context_width)
+
+
+def prediction(source: Source, options: Options, unet: UNet) -> str | None:
+    """What the network predicts: as ``--variant`` says, else as the file does (None), else as it answers."""
+    if said := PREDICTIONS.get(options.variant or ""):
+        return said
+    told = source.configs.get("scheduler", {})
+    if told.get("prediction_type") or "index" in source.configs or not unet.config.linear_projection:
+        return None
+    v = predicts_v(unet, unet.config.in_channels, unet.config.context_width)
+    return "v_prediction" if v else "epsilon"
 
 
 def variant_of(options: Options, config: UNetConfig) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from darkroom.diffusion.levels import Flow
 from darkroom.diffusion.prediction import predict_velocity
 from darkroom.diffusion.process import Process
+from darkroom.families.checks import check_latents, check_text
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, laid
 from darkroom.families.source import Source
@@ -22,6 +23,9 @@ from darkroom.networks.mmdit import MMDiT, MMDiTConfig
 from darkroom.text.clip import ClipEncoder
 from darkroom.text.encoded import Encoded
 from darkroom.text.t5 import T5Encoder
+from darkroom.weights.convert import Filled
+from darkroom.weights.facts import text_width
+from darkroom.weights.header import TensorInfo
 from darkroom.weights.loading import hollow
 
 SCALE, SHIFT = 1.5305, 0.0609
@@ -39,8 +43,8 @@ HOW: Mapping[str, Any] = {
     "text_encoder_2": {"layer": 2, "final_norm": False, "pooled": "projected", "pad": 0},
 }
 """How its CLIP encoders are read: the last layer but one, as it is."""
-T5_LENGTH, EMPTY_LENGTH = 256, 77
-"""Tokens of T5, and how many zeros stand for them where there is none, as published."""
+T5_LENGTH = 256
+"""Tokens of T5; where there is none, as many zeros stand for them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Sd3Text:
     def sentence(self, prompts: Sequence[str], reading: Reading) -> Encoded:
         """What T5 reads, (B, L, width)."""
         if self.t5 is None:
-            return Encoded(torch.zeros(len(prompts), EMPTY_LENGTH, self.width))
+            return Encoded(torch.zeros(len(prompts), T5_LENGTH, self.width))
         texts, how = texts_of(prompts, reading)
         return self.t5.encode(texts, emphasis=how)
 
@@ -76,8 +80,12 @@ def load(source: Source, options: Options) -> LatentModel:
     config = MMDiTConfig.from_diffusers(told) if told else MMDiTConfig.from_shapes(shapes)
     with hollow():
         network = MMDiT(config)
-    clips = {name: clip_encoder(source, name, options, **how) for name, how in HOW.items()}
+    check_latents(source, config.in_channels)
     there = "text_encoder_3" in source.parts
+    if there:
+        check_text(source, ("text_encoder_3",), config.text_width)
+    source = with_projection(source)
+    clips = {name: clip_encoder(source, name, options, **how) for name, how in HOW.items()}
     t5 = t5_encoder(source, "text_encoder_3", options, T5_LENGTH) if there else None
     process = Process(Flow(source.configs.get("scheduler", {}).get("shift", 3.0)), predict_velocity)
     vae = autoencoder(source, options, SCALE, SHIFT)
@@ -92,3 +100,16 @@ def load(source: Source, options: Options) -> LatentModel:
         multiple=2 * vae.downscale,
         accepts=frozenset(("clip_skip", "emphasis", "loras", "controls", "embeddings")),
     )
+
+
+def with_projection(source: Source) -> Source:
+    """The same, with a projection that changes nothing where a single file's first CLIP has none.
+
+    The published ones leave it out.
+    """
+    part, name = "text_encoder", "text_projection.weight"
+    store = source.store(part)
+    if source.configs.get(part) or name in store.header.tensors:
+        return source
+    width = text_width(store.header.shapes)
+    return source.with_store(part, Filled(store, name, TensorInfo(torch.float32, (width, width))))

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, mask_and_masked
 from darkroom.families.schedules import vp_process
-from darkroom.families.sd import ACCEPTS, FEW, PREDICTIONS, guidance, network, variant_of
+from darkroom.families.sd import ACCEPTS, FEW, PREDICTIONS, check_parts, guidance, network, variant_of
 from darkroom.families.source import Source
 from darkroom.families.words import clip_encoder, read_by
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.unet import size_vector
+from darkroom.networks.unet_config import UNetConfig
 from darkroom.text.clip import ClipEncoder
 
 SCALE = 0.13025
@@ -27,6 +28,8 @@ HOW: Mapping[str, Any] = {
     "text_encoder_2": {"layer": 2, "final_norm": False, "pooled": "projected", "pad": 0},
 }
 """How its encoders are read: the last layer but one, as it is."""
+SIZE_WIDTH = 256
+"""Of each of the numbers that the network is told of the picture."""
 AESTHETIC, UNAESTHETIC = 6.0, 2.5
 """What the refiner is told of wanted and of unwanted pictures, as published."""
 
@@ -68,7 +71,8 @@ def sizes(reading: Reading, rows: int, refiner: bool) -> Tensor:
 def load(source: Source, options: Options) -> LatentModel:
     """Build the model of a folder or a single file. Raises DarkroomError for what does not fit."""
     unet = network(source, options)
-    config, names = unet.config, [n for n in ("text_encoder", "text_encoder_2") if n in source.parts]
+    config, names = unet.config, encoders(source, unet.config)
+    check_parts(source, config, names)
     clips = {name: clip_encoder(source, name, options, **HOW[name]) for name in names}
     process = vp_process(source.configs.get("scheduler", {}), PREDICTIONS.get(options.variant or ""))
     side = 8 * source.configs.get("unet", {}).get("sample_size", 128)
@@ -85,3 +89,11 @@ def load(source: Source, options: Options) -> LatentModel:
         accepts=ACCEPTS | (frozenset(("guidance",)) if config.guidance_width else frozenset()),
         mask_as=mask_and_masked if config.in_channels == 9 else None,
     )
+
+
+def encoders(source: Source, config: UNetConfig) -> tuple[str, ...]:
+    """Both, or of the refiner the second alone: it is told five numbers besides what that pools, not six."""
+    second = source.store("text_encoder_2").header.shapes
+    pooled = second.get("text_projection.weight", (0,))[0]
+    refiner = (config.added_width or 0) - pooled == 5 * SIZE_WIDTH
+    return ("text_encoder_2",) if refiner else ("text_encoder", "text_encoder_2")

@@ -1,11 +1,17 @@
 """A model in a single file, known by its header alone, and parts of models in files by themselves."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from darkroom.errors import DarkroomError
-from darkroom.families.source import Source
+from darkroom.families.folder import INDEX, open_folder
+from darkroom.families.source import Source, read_json
 from darkroom.weights.detect import Detected, detect
+from darkroom.weights.facts import text_width
 from darkroom.weights.parts import Part
+from darkroom.weights.scales import scaled
 from darkroom.weights.store import Store, open_store
 
 FAMILIES = {
@@ -23,6 +29,11 @@ FAMILIES = {
 T5_NAMES = {"sd3": "text_encoder_3", "flux": "text_encoder_2", "pixart": "text_encoder"}
 BY_WIDTH = {768: "text_encoder", 1024: "text_encoder", 1280: "text_encoder_2"}
 """CLIP encoders in files by themselves, by their width."""
+PREDICTIONS = {"v": "v_prediction", "eps": "epsilon"}
+"""What a header may show of a network, as the configs of schedulers call it."""
+NETWORKS = ("unet", "transformer")
+GIVEN = ("vae", "text_encoder", "text_encoder_2", "text_encoder_3", *NETWORKS)
+"""What may be given beside a model; a ControlNet and the like hang on one in other ways."""
 
 
 def open_single(path: Path, allow_pickle: bool = False) -> tuple[str, Source]:
@@ -30,22 +41,75 @@ def open_single(path: Path, allow_pickle: bool = False) -> tuple[str, Source]:
 
     Raises DarkroomError, which says what the file is, for one that is no model known here.
     """
-    store = open_store(path, allow_pickle)
+    store = scaled(open_store(path, allow_pickle))
     found = detect(store.header)
     if found.kind != "model" or found.family not in FAMILIES:
         raise DarkroomError(f"'{path}' is no model that makes pictures: {account(found)}.")
+    check_readable(path, found)
     parts = {name: part.native(store) for name, part in found.parts.items()}
-    configs = {"scheduler": {"prediction_type": "v_prediction"}} if found.prediction == "v" else {}
-    return FAMILIES[found.family], Source(path, parts, configs, path.parent)
+    return FAMILIES[found.family], Source(path, parts, {"scheduler": scheduler(found)}, (path.parent,))
 
 
-def parts_of(path: Path, family: str, allow_pickle: bool = False) -> dict[str, Store]:
-    """The parts in a file of encoders, an autoencoder or the like, as a family calls them."""
-    store = open_store(path, allow_pickle)
+def check_readable(path: Path, found: Detected) -> None:
+    """Raise DarkroomError for a known kind of model in a form that is not read."""
+    for note in found.notes:
+        if "bitsandbytes" in note or "EDM" in note:
+            raise DarkroomError(f"'{path}' cannot be used: {note}; take another file of this model.")
+    for name, part in found.parts.items():
+        if part.kind.naming == "PixArt":
+            raise DarkroomError(
+                f"'{path}' names its {name} as PixArt's authors do, which is not read; take its folder of "
+                "diffusers."
+            )
+
+
+def scheduler(found: Detected) -> dict[str, Any]:
+    """What the header shows of the process, as a scheduler's config has it."""
+    told: dict[str, Any] = {}
+    if found.prediction in PREDICTIONS:
+        told["prediction_type"] = PREDICTIONS[found.prediction]
+    if any("ztsnr" in note for note in found.notes):
+        told["rescale_betas_zero_snr"] = True
+    return told
+
+
+def parts_of(path: Path, family: str, allow_pickle: bool = False) -> Source:
+    """The parts in a file of encoders, an autoencoder or the like, under the names that a family gives them.
+
+    A folder may be that of a part, or a whole model's; of a whole model all but its network is taken.
+    Raises DarkroomError for a file without a part, and for parts of another family.
+    """
+    if (path / INDEX).is_file():
+        other, source = open_folder(path, allow_pickle)
+        if other != family:
+            raise DarkroomError(misfit(path, other, family))
+        return replace(source, parts=without_networks(source.parts))
+    store = scaled(open_store(path, allow_pickle))
     found = detect(store.header)
-    if not found.parts:
-        raise DarkroomError(f"'{path}' has no part of a model: {account(found)}.")
-    return {called(part, family): part.native(store) for part in found.parts.values()}
+    fits = {FAMILIES[one] for one in found.fits if one in FAMILIES}
+    if found.kind not in ("model", "part") or not all(name in GIVEN for name in found.parts):
+        raise DarkroomError(f"'{path}' has no part that --with can give: {account(found)}.")
+    if fits and family not in fits:
+        raise DarkroomError(misfit(path, ", ".join(found.fits), family))
+    parts: Mapping[str, Store] = {called(part, family): part.native(store) for part in found.parts.values()}
+    if found.kind == "model":
+        parts = without_networks(parts)
+    told = read_json(path / "config.json") if path.is_dir() and len(parts) == 1 else {}
+    folders = (path.parent, path) if path.is_dir() else (path.parent,)
+    return Source(path, parts, {name: told for name in parts if told}, folders)
+
+
+def misfit(path: Path, other: str, family: str) -> str:
+    """The sentence for a file of parts that another family has."""
+    return (
+        f"'{path}' has parts for {other}, and the model is of the family {family}; "
+        "give with --with only parts of the same family."
+    )
+
+
+def without_networks(parts: Mapping[str, Store]) -> dict[str, Store]:
+    """Parts but the network: that comes from the model itself."""
+    return {name: store for name, store in parts.items() if name not in NETWORKS}
 
 
 def called(part: Part, family: str) -> str:
@@ -53,7 +117,7 @@ def called(part: Part, family: str) -> str:
     if part.kind.network == "t5":
         return T5_NAMES.get(family, part.name)
     if part.kind.network == "clip" and not part.prefix:
-        width = next(shape[-1] for name, shape in part.shapes.items() if "token_embedding" in name)
+        width = text_width(part.shapes)
         return BY_WIDTH.get(width, part.name) if family != "sd" else "text_encoder"
     return part.name
 
@@ -64,5 +128,17 @@ def account(found: Detected) -> str:
         return "; ".join(found.notes)
     fits = f" for {', '.join(found.fits)}" if found.fits else ""
     names = f" ({', '.join(found.parts)})" if found.parts else ""
-    what = {"adapter": "an adapter, which --lora or --ip-adapter takes", "part": "a part of a model"}
-    return f"it is {what.get(found.kind, f'a {found.family}')}{names}{fits}"
+    return f"it is {called_kind(found)}{names}{fits}"
+
+
+def called_kind(found: Detected) -> str:
+    """The kind of a known file in words, and the option that takes it."""
+    if found.kind == "adapter":
+        return "an adapter, which --lora or --ip-adapter takes"
+    if found.kind != "part":
+        return f"a {found.family}"
+    if "controlnet" in found.parts:
+        return "a ControlNet, which --control-net takes"
+    if "image_encoder" in found.parts:
+        return "an image encoder, which --ip-encoder takes"
+    return "a part, which --with takes beside a model"

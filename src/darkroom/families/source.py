@@ -1,13 +1,13 @@
 """Where a model's weights come from: the parts of a folder or of a single file, under our names."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from darkroom.errors import DarkroomError
 from darkroom.weights.loading import Matched, load_into
@@ -18,32 +18,66 @@ from darkroom.weights.store import Store
 class Source:
     """A model on disk. ``parts`` are stores of tensors under their native names, by the names of the parts.
 
-    ``configs`` are the parsed config.json of a folder's parts; a single file has none. ``folder`` is where
-    tokenizers are looked for: the model's folder, or the one that a single file lies in.
+    ``configs`` are the parsed config.json of a folder's parts; a single file has none. ``folders`` is where
+    tokenizers are looked for, in order: the model's folder, or those that its files lie in.
     """
 
     path: Path
     parts: Mapping[str, Store]
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    folder: Path | None = None
+    folders: tuple[Path, ...] = ()
 
     def store(self, part: str) -> Store:
         """The tensors of a part. Raises DarkroomError where there is none."""
         if part not in self.parts:
             there = ", ".join(sorted(self.parts)) or "nothing that is known here"
             raise DarkroomError(
-                f"'{self.path}' has no {part}, only {there}; choose a file that has the whole model."
+                f"'{self.path}' has no {part}, only {there}; give the missing part with --with, or choose a "
+                "file that has the whole model."
             )
         return self.parts[part]
 
-    def with_parts(self, parts: Mapping[str, Store]) -> "Source":
-        """The same with these parts in place of its own; what its configs said of them does not hold."""
-        configs = {name: told for name, told in self.configs.items() if name not in parts}
-        return replace(self, parts={**self.parts, **parts}, configs=configs)
+    def tensors(self, part: str) -> Mapping[str, Tensor]:
+        """The tensors of a part by name, each read when it is asked for."""
+        return Tensors(self.store(part))
+
+    def with_parts(self, other: "Source") -> "Source":
+        """The same with the parts of another in place of its own, and what is told of those."""
+        own = {name: told for name, told in self.configs.items() if name not in other.parts}
+        told = {name: told for name, told in other.configs.items() if name in other.parts}
+        folders = dict.fromkeys((*self.folders, *other.folders))
+        return replace(
+            self, parts={**self.parts, **other.parts}, configs={**own, **told}, folders=tuple(folders)
+        )
+
+    def with_store(self, part: str, store: Store) -> "Source":
+        """The same with another store for a part; what its config says still holds."""
+        return replace(self, parts={**self.parts, part: store})
 
     def lay(self, module: nn.Module, part: str, dtype: torch.dtype) -> Matched:
         """Put a part's tensors into a module that was built on the meta device."""
         return load_into(module, self.store(part), dtype)
+
+
+@dataclass(frozen=True)
+class Tensors(Mapping[str, Tensor]):
+    """A store as a mapping, so that no tensor is in memory for longer than it is used."""
+
+    store: Store
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.store.header.tensors:
+            raise KeyError(name)
+        return self.store.tensor(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.store.header.tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.store.header.tensors)
+
+    def __len__(self) -> int:
+        return len(self.store.header.tensors)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
+from torch import nn
 
+from darkroom.errors import DarkroomError
 from darkroom.families.family import Options, Reading
 from darkroom.families.source import Source
 from darkroom.text.clip import ClipEncoder, Pooled
@@ -32,7 +33,8 @@ def clip_encoder(
     is missing or damaged.
     """
     told = source.configs.get(part) or None
-    loaded = load_clip(tensors(source, part), told, options.dtype, projection=pooled == "projected")
+    loaded = load_clip(source.tensors(part), told, options.dtype, projection=pooled == "projected")
+    check_finite(loaded.model, source, part)
     folder = tokenizer_folder(source, part)
     vocabulary = clip_vocabulary(folder)
     if folder is None and pad is not None:
@@ -43,20 +45,26 @@ def clip_encoder(
 def t5_encoder(source: Source, part: str, options: Options, length: int) -> T5Encoder:
     """A T5 encoder and its vocabulary. Raises DarkroomError where one of them is missing or damaged."""
     vocabulary = t5_vocabulary(tokenizer_folder(source, part))
-    loaded = load_t5(tensors(source, part), source.configs.get(part) or None, options.dtype)
+    loaded = load_t5(source.tensors(part), source.configs.get(part) or None, options.dtype)
+    check_finite(loaded.model, source, part)
     return T5Encoder(loaded.model, vocabulary, length)
 
 
-def tensors(source: Source, part: str) -> dict[str, Tensor]:
-    """All tensors of a part; of a mapped file, without reading them."""
-    store = source.store(part)
-    return {name: store.tensor(name) for name in store.header.tensors}
+def check_finite(encoder: nn.Module, source: Source, part: str) -> None:
+    """Raise DarkroomError where a weight is NaN or infinite: every picture would come out black."""
+    for name, weight in encoder.named_parameters():
+        low, high = weight.detach().aminmax()
+        if not low.isfinite() & high.isfinite():
+            raise DarkroomError(
+                f"'{source.store(part).header.source}': '{name}' of the {part} has numbers that are NaN or "
+                "infinite; the file is damaged, get it again from where it came."
+            )
 
 
 def tokenizer_folder(source: Source, part: str) -> Path | None:
-    """The folder of a text encoder's tokenizer, in the model's folder or beside its file."""
-    folder = source.folder and source.folder / part.replace("text_encoder", "tokenizer")
-    return folder if folder and folder.is_dir() else None
+    """The folder of a text encoder's tokenizer, in the model's folder or beside its files."""
+    name = part.replace("text_encoder", "tokenizer")
+    return next((folder / name for folder in source.folders if (folder / name).is_dir()), None)
 
 
 def read_by(clip: ClipEncoder, part: str, prompts: Sequence[str], reading: Reading) -> Encoded:

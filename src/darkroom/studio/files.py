@@ -1,6 +1,5 @@
 """Pictures on disk: whole or not at all, and never over another."""
 
-import errno
 import os
 import re
 from contextlib import suppress
@@ -9,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from darkroom.disk import explaining, whole
 from darkroom.errors import DarkroomError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FOLDER = Path("pictures")
 """Where pictures go when nothing else is said."""
 
+ELSEWHERE = "choose another place with -o"
+"""How a user of the command line names another place."""
 NUMBERED = re.compile(r"(\d{4,})-")
 LONGEST_SLUG = 40
 """Characters of the prompt in a file name: four bytes each stay far below the 255 that file systems allow."""
@@ -55,17 +57,8 @@ def save_numbered(picture: "Picture", folder: Path = FOLDER, tail: str = "") -> 
 
 def write(path: Path, data: bytes, overwrite: bool = False) -> None:
     """Put ``data`` at ``path``: a reader, or a kill at any moment, finds all of it or nothing."""
-    part = path.with_name(f".{path.name[:LONGEST_SLUG]}.{os.urandom(4).hex()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _write_through(part, data)
-            part.replace(path) if overwrite else _claim(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _explained(error, path) from error
+    with explaining(path, ELSEWHERE), whole(path, Path.replace if overwrite else _claim) as file:
+        file.write(data)
 
 
 def check_free(path: Path) -> None:
@@ -76,11 +69,9 @@ def check_free(path: Path) -> None:
 
 def check_folder(folder: Path) -> None:
     """Make the folder; raises DarkroomError where it cannot be made or written."""
-    try:
+    with explaining(folder, ELSEWHERE):
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise _explained(error, folder) from error
 
 
 def slug(prompt: str) -> str:
@@ -101,13 +92,6 @@ def sha256(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _write_through(part: Path, data: bytes) -> None:
-    with part.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _claim(part: Path, path: Path) -> None:
     """Give a finished file its name unless that is taken; a link does both at once."""
     try:
@@ -124,20 +108,3 @@ def _claim_without_links(part: Path, path: Path) -> None:
     except FileExistsError:
         raise NameTaken(path) from None
     part.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _explained(error: OSError, path: Path) -> DarkroomError:
-    """What went wrong and what to do about it."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return DarkroomError(f"no room to write '{path}'; free some space or choose another folder with -o.")
-    reason = (error.strerror or str(error)).lower()
-    return DarkroomError(f"cannot write '{path}': {reason}; choose another place with -o.")

@@ -26,12 +26,20 @@ def styles() -> Path:
 
 
 def named(kind: str) -> dict[str, Path]:
-    """What lies in the folder of a kind, subfolders included, by the names that stand for it."""
-    place, found = folder(kind), dict[str, Path]()
-    index = "config.json" if kind == "controlnets" else "model_index.json"
+    """What lies in the folder of a kind, subfolders included, by the names that stand for it.
+
+    A folder that says what it is counts as one, whatever lies in it.
+    """
+    index = "model_index.json" if kind == "models" else "config.json"
+    place, found, whole = folder(kind), dict[str, Path](), set[Path]()
     for path in sorted(place.rglob("*")) if place.is_dir() else ():
-        if path.suffix in ENDINGS and (path.is_file() or (path / index).is_file()):
-            found.setdefault(path.stem if path.is_file() else path.name, path)
+        if whole.intersection(path.parents):
+            continue
+        if (path / index).is_file():
+            whole.add(path)
+            found.setdefault(path.name, path)
+        elif path.is_file() and path.suffix in ENDINGS[:-1]:
+            found.setdefault(path.stem, path)
     return found
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from darkroom.errors import DarkroomError
+from darkroom.studio.attachments import Lora
 from darkroom.studio.request import Record, Request
 
 FORMAT = 1
@@ -94,7 +95,14 @@ def infotext(record: Record, labels: Mapping[str, str]) -> str:
         "RNG": RNG[request.noise],
         "Version": f"Darkroom {record.version}",
     }
-    return write_infotext(Infotext(request.prompt, request.negative, _texts(settings)))
+    prompt = request.prompt + "".join(map(_tag, request.attached.loras))
+    return write_infotext(Infotext(prompt, request.negative, _texts(settings)))
+
+
+def _tag(lora: Lora) -> str:
+    """A LoRA as A1111 has it in prompts: the text encoders' weight first, where it is another."""
+    same = lora.text_weight is None or lora.text_weight == lora.weight
+    return f"<lora:{lora.file.stem}:{lora.weight if same else f'{lora.text_weight}:{lora.weight}'}>"
 
 
 def _lora_hashes(record: Record) -> str | None:

@@ -114,7 +114,9 @@ def start_of(request: Request, model: Model, given: Given, grid: Grid) -> Start:
     def code(latents: Tensor, deviation: Tensor | None) -> Tensor:
         return latents + deviation * draws.take() if draws_codes and deviation is not None else latents
 
-    anew = given.latents is None or (model.sees_mask and given.mask is not None and request.strength == 1)
+    whole = model.sees_mask and given.mask is not None and request.strength == 1
+    # a flow starts from noise alone anyhow, and its pipelines draw the code that goes under in it
+    anew = given.latents is None or (whole and bool(grid.start.alpha > 0))
     known = None if anew else code(given.latents, given.deviation)  # type: ignore[arg-type]
     eps = start_noise(request, draws, shape, request.seed_size and model.latent_shape(*request.seed_size))
     masked = None if given.masked is None else code(*given.masked)

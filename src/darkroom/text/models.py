@@ -164,7 +164,9 @@ def _fill(model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype) -
                 f"{stored} has shape {shape}; expected {tuple(slot.shape)}: take another file."
             )
         found[name] = stored
-    weights = {name: tensors[stored].to(_precision(name, dtype)) for name, stored in found.items()}
+    weights = {
+        name: tensors[stored].to(_precision(name, dtype)).contiguous() for name, stored in found.items()
+    }
     model.load_state_dict(weights, assign=True)
     model.requires_grad_(False).eval()
     known = {stored for name in found for stored in _names(name)}

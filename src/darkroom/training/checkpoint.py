@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
+from darkroom.disk import sync_folder, write_through
 from darkroom.errors import DarkroomError
-from darkroom.training.disk import explaining, sync_folder, write_through
+from darkroom.training.disk import explaining
 
 FORMAT = "darkroom.checkpoint.1"
 NAME = re.compile(r"step-(\d{8,})")

@@ -6,13 +6,14 @@ from typing import cast
 
 from safetensors import SafetensorError
 
+from darkroom.disk import write_through
 from darkroom.errors import DarkroomError
 from darkroom.families.starter import Starter, load
 from darkroom.networks.autoencoder import Autoencoder
 from darkroom.training import checkpoint as checkpoints
 from darkroom.training.alignment import AlignedPainter
 from darkroom.training.autoencoder import autoencoder
-from darkroom.training.disk import explaining, write_through
+from darkroom.training.disk import explaining
 from darkroom.training.loop import train, weights
 from darkroom.training.painter import painter, starter_config
 from darkroom.training.pictures import CaptionedPictures

@@ -5,7 +5,6 @@ the family publishes it, fitted to the shapes.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from darkroom.disk import explaining, part_beside
 from darkroom.errors import DarkroomError
 from darkroom.weights.configs import config_of, published, scheduler_of
 from darkroom.weights.detect import Detected, detect
@@ -280,9 +280,9 @@ def _write_json(path: Path, values: Mapping[str, Any]) -> None:
 @contextmanager
 def _whole(target: Path) -> Iterator[Path]:
     """A folder to fill, which gets its name once it is complete; what stood there goes only then."""
-    part = target.with_name(f".{target.name[:40]}.{os.urandom(4).hex()}.part")
+    part = part_beside(target)
     old = part.with_suffix(".old")
-    try:
+    with explaining(target):
         part.mkdir(parents=True)
         try:
             yield part
@@ -292,11 +292,6 @@ def _whole(target: Path) -> Iterator[Path]:
         finally:
             for one in (part, old):
                 _removed(one)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DarkroomError(
-            f"cannot write '{target}': {reason}; free some space or choose another place."
-        ) from error
 
 
 def _removed(path: Path) -> None:

@@ -5,15 +5,14 @@ index are named as diffusers and transformers name them.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
+from darkroom.disk import explaining, whole
 from darkroom.errors import DarkroomError
 from darkroom.weights.header import DTYPES, Header, TensorInfo, name_trouble, shown
 from darkroom.weights.store import Store
@@ -32,7 +31,7 @@ def write_store(path: Path, store: Store, metadata: Mapping[str, str] | None = N
     In memory is one tensor at a time. Raises DarkroomError where the place or a tensor does not allow it.
     """
     header = Header(store.header.tensors, store.header.metadata if metadata is None else metadata)
-    with _whole(path) as file:
+    with explaining(path), whole(path) as file:
         _write(file, store, sorted(header.tensors, key=_order(header)), header)
     return path
 
@@ -62,7 +61,7 @@ def write_shards(
         where |= dict.fromkeys(names, shard)
     index = {"metadata": {"total_size": store.header.nbytes}, "weight_map": dict(sorted(where.items()))}
     path = folder / f"{stem}.safetensors.index.json"
-    with _whole(path) as file:
+    with explaining(path), whole(path) as file:
         file.write(json.dumps(index, indent=2).encode() + b"\n")
     return path
 
@@ -124,34 +123,3 @@ def _encoded(infos: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> by
     data = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     data += b" " * (-(8 + len(data)) % ALIGNMENT)
     return len(data).to_bytes(8, "little") + data
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that gets its name once it is complete and on the disk."""
-    part = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        _sync(path.parent)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DarkroomError(
-            f"cannot write '{path}': {reason}; free some space or choose another place."
-        ) from error
-
-
-def _sync(folder: Path) -> None:
-    """Make the new name itself survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
