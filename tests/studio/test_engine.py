@@ -184,7 +184,7 @@ class Counting(TorchDispatchMode):
 
 @pytest.mark.parametrize(("sampler", "most"), [("dpmpp_2m", 25), ("euler", 26), ("unipc", 32), ("heun", 50)])
 def test_a_step_takes_few_operations_besides_the_network(sampler, most):
-    """Each costs a microsecond or two; what does not depend on the answers is worked out before the first step."""
+    """Each costs a microsecond or two; what does not hang on the answers is worked out before the first."""
     model, network, counts = load_model("starter").model, AtOnce(), []
     for steps in (10, 20):
         with Counting() as counting:
