@@ -22,6 +22,7 @@ from darkroom.families.family import Model
 from darkroom.networks.conditioning import Conditioning
 from darkroom.studio.develop import fill, jobs_of
 from darkroom.studio.engine import Engine
+from darkroom.studio.hung import Hung
 from darkroom.studio.models import load_model
 from darkroom.studio.request import Request
 
@@ -55,11 +56,10 @@ class Encoded:
         return self.read[key]
 
 
-def walk(model: Model, network: nn.Module, sampler: str) -> None:
+def walk(model: Model, network: nn.Module, sampler: str, steps: int = STEPS) -> None:
     """One picture's way through sampler, guide and engine; no decoding."""
-    request = fill(replace(ASKED, sampler=sampler), model)
-    (job,) = jobs_of(request, model)
-    job.network = network
+    request = fill(replace(ASKED, sampler=sampler, steps=steps), model)
+    (job,) = jobs_of(request, model, Hung(network))
     engine = Engine()
     engine.submit(job)
     engine.run()

@@ -178,7 +178,7 @@ def test_weights_alone_tell_what_the_published_config_says(name: str):
         assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
-@pytest.mark.parametrize("kind", set(KINDS) - {"old"})
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "old"])
 def test_weights_alone_tell_what_a_tiny_config_says(kind: str):
     """What shapes cannot tell is told beside: heads a level, and groups, which all published ones share."""
     config = UNetConfig.from_diffusers(KINDS[kind])

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from bench.sampler_overhead import AtOnce, walk
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from darkroom.diffusion.grids import trailing
 from darkroom.diffusion.guidance import autoguidance, cfg, cfg_zero_star, unguided
@@ -15,6 +17,7 @@ from darkroom.diffusion.process import Process
 from darkroom.diffusion.samplers import SAMPLERS
 from darkroom.networks.conditioning import Conditioning
 from darkroom.studio.engine import Engine, Job
+from darkroom.studio.models import load_model
 
 SHAPE = (2, 4, 4)
 PROCESS = Process(Flow(), predict_x0)
@@ -165,3 +168,26 @@ def test_a_job_in_bf16_ends_close_by_and_changes_nothing_for_others():
     torch.testing.assert_close(jobs[0].result, single[0], rtol=0, atol=1e-6)
     torch.testing.assert_close(jobs[2].result, single[2], rtol=0, atol=1e-6)
     assert 0 < (jobs[1].result - single[1]).abs().max() < 0.05
+
+
+class Counting(TorchDispatchMode):
+    """Counts torch's operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("sampler", "most"), [("dpmpp_2m", 25), ("euler", 26), ("unipc", 32), ("heun", 50)])
+def test_a_step_takes_few_operations_besides_the_network(sampler, most):
+    """Each costs a microsecond or two; what does not hang on the answers is worked out before the first."""
+    model, network, counts = load_model("starter").model, AtOnce(), []
+    for steps in (10, 20):
+        with Counting() as counting:
+            walk(model, network, sampler, steps)
+        counts.append(counting.count)
+    assert (counts[1] - counts[0]) / 10 <= most

@@ -22,7 +22,6 @@ from darkroom.families.family import Model, Reading
 from darkroom.networks.conditioning import Conditioning
 from darkroom.studio import digests
 from darkroom.studio.engine import Engine, Job
-from darkroom.studio.guides import GUIDES
 from darkroom.studio.hung import Hung
 from darkroom.studio.models import load_model
 from darkroom.studio.prompts import guide_of, with_named_loras
@@ -124,8 +123,7 @@ def fill(request: Request, model: Model) -> Request:
 
     Raises InvalidRequest when the size does not fit the model or it cannot do what is asked, and UnknownName.
     """
-    scale = GUIDES[request.guide].scale
-    filled = request.filled(**(model.defaults if scale is None else {**model.defaults, "cfg_scale": scale}))
+    filled = request.filled(**model.defaults)
     try:
         filled = replace(filled, scheduler=find(filled.scheduler or "").name)
     except KeyError:

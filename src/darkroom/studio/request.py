@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from darkroom.errors import InvalidRequest, UnknownName
 from darkroom.studio.attachments import Attachments
 from darkroom.studio.checks import check_number, check_whole
-from darkroom.studio.guides import check_guide
+from darkroom.studio.guides import GUIDES, check_guide
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +146,12 @@ class Request:
         check_guide(self)
 
     def filled(self, **defaults: Any) -> "Request":
-        """The same with every ``None`` replaced by the default of that name; what was chosen stays chosen."""
+        """The same with every ``None`` replaced by the default of that name; what was chosen stays chosen.
+
+        A guide that wants a scale of another kind has one of its own.
+        """
+        if (scale := GUIDES[self.guide].scale) is not None:
+            defaults |= {"cfg_scale": scale}
         unset = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         return replace(self, **unset)
 
