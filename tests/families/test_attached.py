@@ -154,7 +154,7 @@ def test_an_embedding_by_its_name_in_the_prompt(folders, plain, root, monkeypatc
         hanging.copied(getattr(tiny, family)(), "tokenizer", "tokenizer_2"),
         torch.Generator().manual_seed(60),
     )
-    first, second = (torch.randn(3, width, generator=draw) for width in (32 if family == "sd1" else 64, 64))
+    first, second = (torch.randn(3, 64, generator=draw) for _ in range(2))
     tensors = {"emb_params": first} if family == "sd1" else {"clip_l": first, "clip_g": second}
     file = hanging.saved(tensors, root / f"{family}-inkish.safetensors")
     monkeypatch.setattr(textual_inversion, "PARTS", {32: "text_encoder", 64: "text_encoder"})
@@ -173,9 +173,11 @@ def test_an_embedding_by_its_name_in_the_prompt(folders, plain, root, monkeypatc
     silent = ours(folders(family), family, Attachments(embeddings=(file,)))
     assert far(silent, plain(family)) == 0
     assert silent.notices == (f"{word}: unused, no prompt has it",)
-    if family == "sdxl":
-        with pytest.raises(DarkroomError, match="made for another kind of model"):
-            ours(folders("sd1"), "sd1", Attachments(embeddings=(file,)), prompt=prompt)
+    narrow = hanging.saved(
+        {"emb_params": torch.randn(3, 32, generator=draw)}, root / f"{family}-narrow.safetensors"
+    )
+    with pytest.raises(DarkroomError, match="made for another kind of model"):
+        ours(folders(family), family, Attachments(embeddings=(narrow,)), prompt=f"a {narrow.stem}")
 
 
 # ---- all of it

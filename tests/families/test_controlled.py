@@ -150,7 +150,7 @@ def test_a_controlnet_of_another_model_is_refused(folders, nets, root):
     network = hanging.flux_controlnet()
     flux = hanging.saved(network.state_dict(), root / "flux-control.safetensors")
     for one, said in (
-        (place, "made for another kind of model: its context width is 128 and the model's 32"),
+        (place, "made for another kind of model: its context width is 128 and the model's 64"),
         (lora, r"has no ControlNet but an adapter \(LoRA\)"),
         (flux, "made for another kind of model"),
     ):

@@ -74,15 +74,6 @@ HEADINGS = {
 @click.option("--mask", type=click.Path(path_type=Path), help="Paint only where this picture is white.")
 @click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
 @click.option("--scheduler", metavar="NAME", help="How the steps are spread; see 'darkroom samplers'.")
-@click.option("--guide", metavar="NAME", default="cfg", help="How to follow it; see 'darkroom samplers'.")
-@click.option("--cfg-rescale", type=float, default=0.0, help="Pull contrast back, up to 1, at high scales.")
-@click.option(
-    "--cfg-interval",
-    type=(float, float),
-    metavar="LOW HIGH",
-    help="Guide only between these noise / signal.",
-)
-@click.option("--pag-scale", type=float, default=0.0, help="Push structure by perturbed attention, as 3.")
 @click.option("--guidance", type=float, help="The scale that distilled models such as FLUX.1 dev are told.")
 @click.option("--guide", metavar="NAME", default="cfg", help="How to follow it; see 'darkroom samplers'.")
 @click.option("--cfg-rescale", type=float, default=0.0, help="Pull contrast back, up to 1, at high scales.")
