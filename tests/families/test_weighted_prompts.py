@@ -102,9 +102,9 @@ def by_hand(pipe, answer):
     return ((made / 2 + 0.5).clamp(0, 1) * 255).permute(1, 2, 0).numpy()
 
 
-def check(made, expected):
+def check(made, expected, most=1.0):
     assert made.std() > 10
-    assert np.abs(made - expected).max() <= 1
+    assert np.abs(made - expected).max() <= most
 
 
 # ---- weights
@@ -214,4 +214,5 @@ def test_prompts_joined_by_and(pipe, ours):
         nothing = eps(empty)
         return nothing + SCALE * (eps(cat) - nothing + 0.4 * (eps(dog) - nothing))
 
-    check(ours("a cat AND a dog:0.4"), by_hand(pipe, answer))
+    # two differences, each twenty times: there the rounding of kernels shows
+    check(ours("a cat AND a dog:0.4"), by_hand(pipe, answer), most=1.5)
