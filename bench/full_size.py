@@ -25,6 +25,7 @@ from darkroom.networks.unet import UNet
 from darkroom.networks.unet_config import UNetConfig
 from darkroom.studio.develop import fill, jobs_of, pixels, result_of
 from darkroom.studio.engine import Engine
+from darkroom.studio.hung import Hung
 from darkroom.studio.request import Request
 from darkroom.weights.header import Header, TensorInfo
 
@@ -91,7 +92,7 @@ def run(name: str, steps: int) -> list[str]:
     request = Request(
         prompt="a cat on a beach", seed=1, width=side, height=side, steps=steps, precision="bfloat16"
     )
-    (job,) = jobs_of(fill(request, model), model)
+    (job,) = jobs_of(fill(request, model), model, Hung(model.network))
     engine, times = Engine(), []
     engine.submit(job)
     while engine.jobs:

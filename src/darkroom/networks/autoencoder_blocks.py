@@ -45,7 +45,8 @@ class PixelAttention(nn.Module):
         tokens = self.group_norm(x).flatten(2).transpose(1, 2)  # (B, H * W, C)
         q, k, v = (project(tokens)[:, None] for project in (self.to_q, self.to_k, self.to_v))
         seen = F.scaled_dot_product_attention(q, k, v)[:, 0]
-        return x + self.to_out[0](seen).transpose(1, 2).unflatten(2, x.shape[2:])
+        # the sum has the memory order of its first part, in which later norms add up: diffusers' order
+        return self.to_out[0](seen).transpose(1, 2).unflatten(2, x.shape[2:]) + x
 
 
 class MiddleBlock(nn.Module):
