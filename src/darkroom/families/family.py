@@ -98,7 +98,16 @@ class Model(Protocol):
         ...
 
 
-OPTIONAL = ("clip_skip", "guidance", "emphasis", "loras", "controls", "image_prompts", "embeddings")
+OPTIONAL = (
+    "clip_skip",
+    "guidance",
+    "emphasis",
+    "loras",
+    "controls",
+    "image_prompts",
+    "embeddings",
+    "variant",
+)
 """What only some models can do."""
 
 

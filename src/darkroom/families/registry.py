@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from darkroom.errors import DarkroomError
 from darkroom.families import starter
 from darkroom.families.family import Model, Options
 from darkroom.families.folder import check_complete, open_folder
@@ -27,11 +28,19 @@ FAMILIES = {
 def load(path: Path, options: Options) -> Model:
     """The model in a file or a folder. Raises DarkroomError where it is of no family, or damaged."""
     if path.is_file() and is_starter(path):
+        if options.others:
+            raise DarkroomError("a starter has all its parts in its file; leave --with out.")
         return starter.load(path)
     family, source = opened(path, options.allow_pickle, options.others)
     module, _, name = FAMILIES[family].partition(":")
-    made: Load = getattr(import_module(module), name)
-    return made(source, options)
+    try:
+        made: Load = getattr(import_module(module), name)
+        return made(source, options)
+    except ModuleNotFoundError as error:
+        raise DarkroomError(
+            f"models of others need the package '{error.name}', which is not installed; "
+            "in Darkroom's folder: pip install -c constraints.txt -e '.[models]'."
+        ) from None
 
 
 def opened(path: Path, allow_pickle: bool = False, others: Sequence[Path] = ()) -> tuple[str, Source]:

@@ -26,12 +26,12 @@ from darkroom.networks.unet_config import UNetConfig
 from darkroom.text.clip import ClipEncoder
 from darkroom.weights.loading import hollow
 
-ACCEPTS = frozenset(("clip_skip", "emphasis", "loras", "controls", "image_prompts", "embeddings"))
+ACCEPTS = frozenset(("clip_skip", "emphasis", "loras", "controls", "image_prompts", "embeddings", "variant"))
 SCALE = 0.18215
 """Of the latents of the first autoencoder (arXiv 2112.10752, appendix G)."""
 PLAIN = {"steps": 25, "cfg_scale": 7.0, "sampler": "dpmpp_2m", "scheduler": "karras"}
 FEW: Mapping[str, dict[str, Any]] = {
-    "lcm": {"steps": 4, "cfg_scale": 1.0, "sampler": "lcm", "scheduler": "trailing"},
+    "lcm": {"steps": 4, "cfg_scale": 1.0, "sampler": "lcm", "scheduler": "lcm"},
     "turbo": {"steps": 4, "cfg_scale": 1.0, "sampler": "euler_a", "scheduler": "trailing"},
     "lightning": {"steps": 4, "cfg_scale": 1.0, "sampler": "euler", "scheduler": "sgm_uniform"},
 }

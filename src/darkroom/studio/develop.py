@@ -147,6 +147,8 @@ def _check_accepted(request: Request, model: Model) -> None:
         "controls": request.attached.controls,
         "image prompts": request.attached.image_prompts,
         "embeddings": request.attached.embeddings,
+        "emphasis": request.emphasis != "a1111",
+        "variant": request.variant is not None,
     }
     for wish, there in asked.items():
         if there and wish.replace(" ", "_") not in model.accepts:
