@@ -33,7 +33,8 @@ def fetch(name: str) -> Path:
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
         raise DarkroomError(
-            f"'{name}' is a name on the hub; to fetch it, first in Darkroom's folder: pip install -c constraints.txt -e '.[models]'."
+            f"'{name}' is a name on the hub, and fetching it needs huggingface_hub; "
+            "in Darkroom's folder: pip install -c constraints.txt -e '.[models]'."
         ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)))

@@ -50,8 +50,9 @@ class Request:
     ``None`` leaves a choice to the model; ``filled`` makes it. ``width`` and ``height`` are in pixels,
     ``steps`` counts sampling steps, ``cfg_scale`` is the scale of classifier-free guidance (1 means none),
     ``precision`` is what the network computes in: "bfloat16" is several times faster where the processor has
-    instructions for it, far slower where it has none, and a little different; the starter's weights
-    stay single, those of other models are kept in it. ``init_image`` is a picture to start from and ``strength`` in (0, 1] says how much of it is
+    instructions for it, far slower where it has none, and a little different; the starter's weights stay
+    single, those of other models are kept in it.
+    ``init_image`` is a picture to start from and ``strength`` in (0, 1] says how much of it is
     made anew; with a ``mask`` only where that picture is white. ``guidance`` is the scale that a distilled
     model (FLUX.1 dev, LCM) is told, ``clip_skip`` the layer of CLIP to read, counted from its end (1 is the
     last), ``emphasis`` one of ``EMPHASES``, ``attached`` what hangs on the model. ``noise`` is one of
