@@ -6,6 +6,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from darkroom.errors import DarkroomError
+from darkroom.families import registry
+from darkroom.families.family import Options
 from darkroom.families.starter import Painter, Starter, StarterConfig, load
 from darkroom.networks.autoencoder import Autoencoder, AutoencoderConfig
 from darkroom.networks.dit import DiTConfig
@@ -69,3 +71,19 @@ def test_a_file_that_is_no_model_is_one_sentence(tmp_path, content):
 def test_a_name_that_does_not_ship_offers_those_that_do():
     with pytest.raises(DarkroomError, match="did you mean 'starter'"):
         load_model("startr")
+
+
+def test_parts_beside_a_starter_are_refused_rather_than_passed_over(tmp_path):
+    (tmp_path / "vae.safetensors").touch()
+    with pytest.raises(DarkroomError, match="leave --with out"):
+        load_model("starter", "float32", None, False, (tmp_path / "vae.safetensors",))
+
+
+def test_a_missing_package_is_named_with_the_command_that_brings_it(tmp_path, monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(f"No module named '{name}'", name="transformers")
+
+    monkeypatch.setattr(registry, "opened", lambda *_: ("sd", None))
+    monkeypatch.setattr(registry, "import_module", absent)
+    with pytest.raises(DarkroomError, match=r"need the package 'transformers'.*pip install"):
+        registry.load(tmp_path, Options())

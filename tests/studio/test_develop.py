@@ -114,3 +114,11 @@ def test_what_steers_changes_the_picture_and_is_in_its_record(options):
 def test_the_size_of_a_seed_must_fit_the_model_too():
     with pytest.raises(InvalidRequest, match="multiples"):
         develop(replace(SMALL, seed_size=(50, 48)))
+
+
+@pytest.mark.parametrize(
+    "wish", [{"emphasis": "comfy"}, {"variant": "lcm"}, {"clip_skip": 2}, {"guidance": 3.0}]
+)
+def test_what_a_model_cannot_do_is_refused_rather_than_passed_over(wish):
+    with pytest.raises(InvalidRequest, match=f"takes no {next(iter(wish)).replace('_', ' ')}"):
+        develop(replace(SMALL, **wish))
