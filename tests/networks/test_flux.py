@@ -9,6 +9,7 @@ from twins import (
     assert_padding_changes_nothing,
     assert_rows_stand_alone,
     assert_same_gradients,
+    assert_same_in_half,
     awake,
     relative,
     shapes,
@@ -43,27 +44,11 @@ def test_answers_as_diffusers_does(values):
     ours, theirs = twins(values)
     question = inputs(values)
     assert relative(ours(*question), ask(theirs, *question)) < 1e-5
-    x, time, cond = question
-    half = cond.to(dtype=torch.bfloat16)
-    ours, theirs = ours.bfloat16(), theirs.bfloat16()
-    answer = ours(x.bfloat16(), time, half)
-    assert answer.dtype == torch.bfloat16
-    assert relative(answer, ask(theirs, x.bfloat16(), time, half)) < 1e-2
-    assert ours(x, time, cond).dtype == torch.float32
+    assert_same_in_half(ours, theirs, ask, *question)
 
 
 def test_gradients_are_those_of_diffusers(dev):
-    ours, theirs = dev
-    inputs_of = []
-    for network, call in ((ours, ours), (theirs, lambda *question: ask(theirs, *question))):
-        network.zero_grad()
-        x, time, cond = inputs(DEV)
-        parts = [part.requires_grad_() for part in (x, cond.tokens, cond.pooled, cond.extra["guidance"])]
-        answer = call(x, time, cond)
-        weights = torch.linspace(-1, 1, answer.numel()).view_as(answer)
-        (answer * weights).sum().backward()
-        inputs_of.append(parts)
-    assert_same_gradients(ours, theirs, *inputs_of)
+    assert_same_gradients(*dev, ask, lambda: inputs(DEV))
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ from twins import (
     assert_padding_changes_nothing,
     assert_rows_stand_alone,
     assert_same_gradients,
+    assert_same_in_half,
     awake,
     relative,
     shapes,
@@ -51,25 +52,11 @@ def test_answers_as_diffusers_does(values):
     x, time, cond = inputs(values)
     for question in ((x, time, cond), inputs(values, high=24, wide=6)):
         assert relative(ours(*question), ask(theirs, *question)) < 1e-5
-    half = cond.to(dtype=torch.bfloat16)
-    ours, theirs = ours.bfloat16(), theirs.bfloat16()
-    answer = ours(x.bfloat16(), time, half)
-    assert answer.dtype == torch.bfloat16
-    assert relative(answer, ask(theirs, x.bfloat16(), time, half)) < 1e-2
-    assert ours(x, time, cond).dtype == torch.float32
+    assert_same_in_half(ours, theirs, ask, x, time, cond)
 
 
 def test_gradients_are_those_of_diffusers(medium):
-    inputs_of = []
-    for network, call in ((medium[0], medium[0]), (medium[1], lambda *asked: ask(medium[1], *asked))):
-        network.zero_grad()
-        x, time, cond = inputs(SD35_MEDIUM)
-        parts = [part.requires_grad_() for part in (x, cond.tokens, cond.pooled)]
-        answer = call(x, time, cond)
-        weights = torch.linspace(-1, 1, answer.numel()).view_as(answer)
-        (answer * weights).sum().backward()
-        inputs_of.append(parts)
-    assert_same_gradients(*medium, *inputs_of)
+    assert_same_gradients(*medium, ask, lambda: inputs(SD35_MEDIUM))
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """Our networks beside those of diffusers: one set of random weights in both, and what must then agree."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -28,11 +29,36 @@ def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def assert_same_gradients(
-    ours: nn.Module, theirs: nn.Module, our_inputs: list[Tensor], their_inputs: list[Tensor]
+Ask = Callable[[nn.Module, Tensor, Tensor, Conditioning], Tensor]
+"""(a network of diffusers, x, time, cond) -> its answer."""
+
+
+def assert_same_in_half(
+    ours: nn.Module, theirs: nn.Module, ask: Ask, x: Tensor, time: Tensor, cond: Conditioning
 ) -> None:
-    """Both have been run backwards: the gradients of every input and weight agree to 1e-4."""
-    for mine, other in zip(our_inputs, their_inputs, strict=True):
+    """In bf16, which both are from here on, answers agree to 1e-2 and have the precision of ``x``."""
+    half = x.bfloat16(), time, cond.to(dtype=torch.bfloat16)
+    ours, theirs = ours.bfloat16(), theirs.bfloat16()
+    answer = ours(*half)
+    assert answer.dtype == torch.bfloat16
+    assert relative(answer, ask(theirs, *half)) < 1e-2
+    assert ours(x, time, cond).dtype == torch.float32
+
+
+def assert_same_gradients(
+    ours: nn.Module, theirs: nn.Module, ask: Ask, question: Callable[[], tuple[Tensor, Tensor, Conditioning]]
+) -> None:
+    """The gradients of all inputs and weights agree to 1e-4; ``question`` makes the inputs, alike each time."""
+    found = []
+    for network, call in ((ours, ours), (theirs, lambda *told: ask(theirs, *told))):
+        network.zero_grad()
+        x, time, cond = question()
+        inputs = [x, *(part for part in cond.parts().values() if part.is_floating_point())]
+        inputs = [part.requires_grad_() for part in inputs]
+        answer = call(x, time, cond)
+        (answer * torch.linspace(-1, 1, answer.numel()).view_as(answer)).sum().backward()
+        found.append(inputs)
+    for mine, other in zip(*found, strict=True):
         assert relative(mine.grad, other.grad) < 1e-4
     largest = max(weight.grad.norm() for weight in theirs.parameters() if weight.grad is not None)
     weights = dict(theirs.named_parameters())
