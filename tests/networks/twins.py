@@ -48,7 +48,7 @@ def assert_same_in_half(
 def assert_same_gradients(
     ours: nn.Module, theirs: nn.Module, ask: Ask, question: Callable[[], tuple[Tensor, Tensor, Conditioning]]
 ) -> None:
-    """The gradients of all inputs and weights agree to 1e-4; ``question`` makes the inputs, alike each time."""
+    """The gradients of all inputs and weights agree to 1e-4; ``question`` makes the same inputs each time."""
     found = []
     for network, call in ((ours, ours), (theirs, lambda *told: ask(theirs, *told))):
         network.zero_grad()
