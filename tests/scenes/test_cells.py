@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from darkroom.data.scenes.cells import ASPECTS, LETTERS, cell_classes, cell_map, coverage
+from darkroom.data.scenes.cells import ASPECTS, COVERED, LETTERS, cell_classes, cell_map, coverage
 from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.data.scenes.drawings import aspect
 from darkroom.data.scenes.graph import Box, Scene, Thing
@@ -19,14 +19,21 @@ SCENES = SceneDataset(WORLD)
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6))
-def test_a_cell_that_a_thing_fills_names_it(number):
+@example(484_359)  # a banana before a book: its box covers a cell that its thin drawing hardly does
+def test_a_cell_that_a_thing_fills_names_it_or_what_has_its_box_before_it(number):
     scene = SCENES.scene(number)
     cells = cell_map(scene, WORLD, 8)
     shown = annotate(scene, 128).segmentation.reshape(8, 16, 8, 16).swapaxes(1, 2).reshape(8, 8, -1)
     drawn = [{p.kind for p in parts(scene) if p.owner == i} for i in range(len(scene.things))]
     for i, kinds in enumerate(drawn):
         for row, column in np.argwhere((shown == i + 1).mean(-1) > 0.75):
-            assert WORLD.kinds[cells[0, row, column] - 1] in kinds
+            before = {
+                part.kind
+                for part in parts(scene)
+                if scene.things[part.owner].depth <= scene.things[i].depth
+                and coverage(part.box, 8)[row, column] > COVERED
+            }
+            assert WORLD.kinds[cells[0, row, column] - 1] in kinds | before
             assert cells[2, row, column] > 0
 
 
