@@ -1,7 +1,7 @@
-"""Layers whose weights lie in memory as the processor multiplies them fastest, packed once instead of at each call.
+"""Layers whose weights lie as the processor multiplies them fastest, packed once instead of at each call.
 
-oneDNN multiplies in blocks of its own layout. Torch's layers bring a weight into it at every call, which costs
-up to half of a convolution with many channels and few pixels. A packed layer is the same layer, with the same
+oneDNN multiplies in blocks of its own layout. Torch brings a weight into it at every call, which costs up to
+half of a convolution with many channels and few pixels. A packed layer is the same layer, with the same
 parameters under the same names; it keeps a second copy in blocks, and makes it anew when the weight changes,
 as it does when an adapter is merged into it.
 """
@@ -10,21 +10,18 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-Stamp = tuple[int, int, torch.dtype]
-
-
-def stamp_of(weight: Tensor, dtype: torch.dtype) -> Stamp:
-    """What is another number when the weight is another, or has been written to."""
-    return weight.data_ptr(), weight._version, dtype
+Stamp = tuple[tuple[int, int], ...]
 
 
-class Packed:
+def stamp_of(*tensors: Tensor | None) -> Stamp:
+    """What is another when a tensor is another, or has been written to."""
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors if tensor is not None)
+
+
+class Packed(nn.Module):
     """What packed layers share: the copy in blocks, and what it was made of."""
 
-    weight: Tensor
-    bias: Tensor | None
     dtype: torch.dtype
     stamp: Stamp | None = None
     blocks: Tensor
@@ -32,10 +29,11 @@ class Packed:
 
     def packed(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight in blocks and bias, in the precision that is computed in."""
-        stamp = stamp_of(self.weight, self.dtype)
+        weight, bias = cast(Tensor, self.weight), cast(Tensor | None, self.bias)
+        stamp = stamp_of(weight, bias)
         if stamp != self.stamp:
-            self.blocks = self.pack(self.weight.detach().to(self.dtype), x)
-            self.offset = None if self.bias is None else self.bias.detach().to(self.dtype)
+            self.blocks = self.pack(weight.detach().to(self.dtype), x)
+            self.offset = None if bias is None else bias.detach().to(self.dtype)
             self.stamp = stamp
         return self.blocks, self.offset
 
@@ -74,8 +72,13 @@ class PackedConv2d(Packed, nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if x.requires_grad or not x.numel():
             return super().forward(x)
+        x = x.to(self.dtype)
+        if (
+            self.dtype == torch.bfloat16
+        ):  # there oneDNN is quick only where a position's channels lie together
+            x = x.contiguous(memory_format=torch.channels_last)
         blocks, bias = self.packed(x)
-        args = (x.to(self.dtype), blocks, bias, *self.geometry(), "none", [], "")
+        args: Any = (x, blocks, bias, *self.geometry(), "none", [], "")
         return cast(Tensor, torch.ops.mkldnn._convolution_pointwise(*args))
 
 
@@ -105,11 +108,10 @@ def pack(network: nn.Module, dtype: torch.dtype) -> int:
     return packed
 
 
-def packed_of(layer: nn.Module, dtype: torch.dtype) -> nn.Module:
+def packed_of(layer: nn.Module, dtype: torch.dtype) -> Packed:
     """The packed layer with the same parameters, hooks and all."""
-    made = (PackedLinear if isinstance(layer, nn.Linear) else PackedConv2d).__new__(
-        PackedLinear if isinstance(layer, nn.Linear) else PackedConv2d
-    )
+    kind = PackedLinear if isinstance(layer, nn.Linear) else PackedConv2d
+    made = cast(Packed, kind.__new__(kind))
     made.__dict__ = dict(layer.__dict__)
     made.dtype = dtype
     return made

@@ -1,4 +1,4 @@
-"""C++ that ships as source: built once on the machine that runs it, kept in a folder, loaded in milliseconds."""
+"""C++ that ships as source: built once on the machine that runs it, kept in a folder, loaded at once."""
 
 import os
 import shutil

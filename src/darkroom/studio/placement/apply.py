@@ -1,6 +1,7 @@
 """A model set up as was chosen."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,35 +24,37 @@ def needs_of(model: Model) -> Needs:
     )
 
 
-def place(model: Model, precision: str) -> Placement:
-    """Set a model that was loaded in ``precision`` up for this machine; returns what was chosen.
+def place(model: Model, precision: str | None = None) -> Placement:
+    """Set a model that was loaded in ``precision`` up for this machine; returns what came of it.
 
     Its parameters keep their names and values, so that adapters change it as ever.
     """
-    chosen = choose(found(), needs_of(model), precision)
-    apply(model, chosen)
+    return apply(model, choose(found(), needs_of(model), precision))
+
+
+def apply(model: Model, chosen: Placement) -> Placement:
+    """Set a model up as ``chosen``; returns what came of it, where a kernel could not be built."""
+    if torch.get_num_threads() > chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    if chosen.packed:
+        packed.pack(model.network, getattr(torch, chosen.precision))
+        for part in painters(model):
+            packed.pack(part, next(part.parameters()).dtype)
+    return attending(chosen) if chosen.attention == "ours" else chosen
+
+
+def attending(chosen: Placement) -> Placement:
+    """Put our attention in force, which models that torch's was chosen for are too small to feel."""
+    kernel = flash.available(kernels())
+    if isinstance(kernel, str):
+        return replace(chosen, attention="torch", why={**chosen.why, "attention": kernel})
+    attend.use(kernel)
     return chosen
 
 
-def apply(model: Model, chosen: Placement) -> None:
-    """Set a model up as ``chosen``."""
-    if torch.get_num_threads() > chosen.threads:
-        torch.set_num_threads(chosen.threads)
-    for part in computing(model):
-        if chosen.channels_last:
-            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if chosen.packed:
-            packed.pack(part, getattr(torch, chosen.precision))
-    if chosen.attention == "ours":
-        kernel = flash.available(kernels())
-        if not isinstance(kernel, str):
-            attend.use(kernel)
-
-
-def computing(model: Model) -> Iterator[nn.Module]:
-    """The parts where the time goes: what is asked at each step, and what makes pixels."""
-    yield model.network
-    yield from (part for name, part in model.parts.items() if name == "vae")
+def painters(model: Model) -> Iterator[nn.Module]:
+    """The parts that make pixels, which compute in the precision of their weights."""
+    return (part for name, part in model.parts.items() if name in ("vae", "autoencoder"))
 
 
 def kernels() -> Path:

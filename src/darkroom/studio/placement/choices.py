@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from darkroom.studio.placement.machine import Machine
+from darkroom.studio.placement.machine import Machine, found
 
 LARGE = 100e6
 """Parameters from which a step is long enough that a kernel is worth two seconds of building."""
@@ -46,24 +46,29 @@ def precision_for(machine: Machine) -> tuple[str, str]:
     return "float32", "the processor has no instructions for bfloat16, which it would be far slower in"
 
 
+def default_precision() -> str:
+    """What this machine computes in where nobody says."""
+    return precision_for(found())[0]
+
+
 def choose(machine: Machine, needs: Needs, precision: str | None = None) -> Placement:
     """The placement of a model; ``precision`` is what was asked for, if anything was."""
     best, reason = precision_for(machine)
-    why = {"precision": "it was asked for" if precision else reason}
     precision = precision or best
+    why = {"precision": reason if precision == best else "it was asked for"}
     why["threads"] = "one for each core that this process may use"
-    channels_last, why["channels_last"] = layout(precision)
     packed, why["packed"] = packing(machine, needs)
+    channels_last, why["channels_last"] = layout(packed, precision)
     attention, why["attention"] = attention_for(machine, needs, precision)
     why["compiled"] = "on a processor it saves less of a picture than the compiler takes"
     return Placement(precision, machine.cores, channels_last, packed, attention, why=why)
 
 
-def layout(precision: str) -> tuple[bool, str]:
-    """Whether the channels of a position lie together in memory."""
-    if precision == "bfloat16":
+def layout(packed: bool, precision: str) -> tuple[bool, str]:
+    """Whether the channels of a position lie together in memory, where a packed convolution reads them."""
+    if packed and precision == "bfloat16":
         return True, "convolutions in bfloat16 read it without turning it over"
-    return False, "in single precision it gains nothing"
+    return False, "it gains nothing without packed weights in bfloat16"
 
 
 def packing(machine: Machine, needs: Needs) -> tuple[bool, str]:
