@@ -95,14 +95,11 @@ def packable(layer: nn.Module) -> bool:
 
 
 def pack(network: nn.Module, dtype: torch.dtype) -> int:
-    """Replace the layers of a network by packed ones that compute in ``dtype``; returns how many.
-
-    In single precision linear layers stay: there torch multiplies without oneDNN.
-    """
+    """Replace the layers of a network by packed ones that compute in ``dtype``; returns how many."""
     packed = 0
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
-            if packable(layer) and not (type(layer) is nn.Linear and dtype == torch.float32):
+            if packable(layer):
                 setattr(parent, name, packed_of(layer, dtype))
                 packed += 1
     return packed

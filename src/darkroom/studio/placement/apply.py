@@ -36,10 +36,8 @@ def apply(model: Model, chosen: Placement) -> Placement:
     """Set a model up as ``chosen``; returns what came of it, where a kernel could not be built."""
     if torch.get_num_threads() > chosen.threads:
         torch.set_num_threads(chosen.threads)
-    if chosen.packed:
-        packed.pack(model.network, getattr(torch, chosen.precision))
-        for part in painters(model):
-            packed.pack(part, next(part.parameters()).dtype)
+    for part in computing(model) if chosen.packed else ():
+        packed.pack(part, getattr(torch, chosen.precision))
     return attending(chosen) if chosen.attention == "ours" else chosen
 
 
@@ -52,9 +50,10 @@ def attending(chosen: Placement) -> Placement:
     return chosen
 
 
-def painters(model: Model) -> Iterator[nn.Module]:
-    """The parts that make pixels, which compute in the precision of their weights."""
-    return (part for name, part in model.parts.items() if name in ("vae", "autoencoder"))
+def computing(model: Model) -> Iterator[nn.Module]:
+    """The parts where the time goes: what is asked at each step, and what makes pixels."""
+    yield model.network
+    yield from (part for name, part in model.parts.items() if name in ("vae", "autoencoder"))
 
 
 def kernels() -> Path:

@@ -57,22 +57,27 @@ def choose(machine: Machine, needs: Needs, precision: str | None = None) -> Plac
     precision = precision or best
     why = {"precision": reason if precision == best else "it was asked for"}
     why["threads"] = "one for each core that this process may use"
-    packed, why["packed"] = packing(machine, needs)
-    channels_last, why["channels_last"] = layout(packed, precision)
+    packed, why["packed"] = packing(machine, needs, precision)
+    channels_last, why["channels_last"] = layout(packed)
     attention, why["attention"] = attention_for(machine, needs, precision)
     why["compiled"] = "on a processor it saves less of a picture than the compiler takes"
     return Placement(precision, machine.cores, channels_last, packed, attention, why=why)
 
 
-def layout(packed: bool, precision: str) -> tuple[bool, str]:
+def layout(packed: bool) -> tuple[bool, str]:
     """Whether the channels of a position lie together in memory, where a packed convolution reads them."""
-    if packed and precision == "bfloat16":
-        return True, "convolutions in bfloat16 read it without turning it over"
-    return False, "it gains nothing without packed weights in bfloat16"
+    if packed:
+        return True, "packed convolutions read it without turning it over"
+    return False, "it gains nothing without packed weights"
 
 
-def packing(machine: Machine, needs: Needs) -> tuple[bool, str]:
+def packing(machine: Machine, needs: Needs, precision: str) -> tuple[bool, str]:
     """Whether weights are kept in the processor's own blocks, beside the model's."""
+    if precision == "float32":
+        return (
+            False,
+            "in single precision torch's own layers are as quick, and equal others' to the last digits",
+        )
     if not machine.has("onednn"):
         return False, "this torch has no oneDNN"
     if 2 * needs.bytes > ROOM * machine.memory:
