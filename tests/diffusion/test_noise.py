@@ -10,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from darkroom.diffusion.noise import SEEDS, Philox, normal
+from darkroom.diffusion.noise import SEEDS, Philox, normals
 
 SHAPE = (4, 8, 8)
 seeds = st.integers(0, SEEDS - 1)
+
+
+def normal(seed: int, stream: int, count: int) -> np.ndarray:
+    return normals(seed, [stream], count)[0]
 
 
 def philox4x64(counter: list[int], key: list[int]) -> list[int]:
