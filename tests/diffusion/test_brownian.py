@@ -138,3 +138,38 @@ def test_every_step_of_every_grid_has_an_increment(name, schedule):
 
 def test_numbered_draws_are_those_of_philox():
     assert torch.equal(Brownian.run(3, 2, (4,))(2), Philox.run(3, 2, (4,))(2))
+
+
+PINNED = {
+    (0, 1.0, 20, 0): [0.0187518578, 0.291755974, 1.2886132, -1.02584577],
+    (0, 1.0, 20, 3): [0.295529753, 0.813794374, -0.039741084, 1.30816543],
+    (0, 1.0, 20, 19): [-0.323114127, -0.136727065, -1.01249468, 1.65610921],
+    (7, 2.0, 7, 0): [1.04150009, 1.42366827, -0.381445885, -0.210271433],
+    (7, 2.0, 7, 3): [0.119395703, 0.870501101, -0.465914488, -0.22421369],
+    (7, 2.0, 7, 6): [-0.694026589, 0.617741764, 1.60075414, -1.64121616],
+}
+"""By seed, shift, steps and step: places 0, 1, 500 and 999 of a thousand, as pictures were first made."""
+
+
+@pytest.mark.parametrize(("seed", "shift", "steps", "step"), PINNED)
+def test_increments_are_what_they_were(seed, shift, steps, step):
+    grid = GRIDS["trailing"](Flow(shift), steps)
+    z = Brownian.run(seed, 1, (1000,)).along(grid.starts, grid.ends)(step)[0, [0, 1, 500, 999]]
+    assert torch.equal(z, torch.tensor(PINNED[seed, shift, steps, step]))
+
+
+def test_steps_may_be_taken_in_any_order():
+    grid = GRIDS["trailing"](FLOW, 6)
+    there, back = (Brownian.run(3, 2, (5,)).along(grid.starts, grid.ends) for _ in range(2))
+    backwards = [back(i) for i in reversed(range(6))]
+    for i, z in enumerate(reversed(backwards)):
+        torch.testing.assert_close(there(i), z, rtol=0, atol=0)
+
+
+def test_a_time_that_rounding_moves_out_of_its_node_has_an_increment():
+    """Half the way of a flow with shift 3 lies at a node, and its time before it."""
+    grid = GRIDS["trailing"](Flow(3.0), 20)
+    at = Brownian.run(5, 1, (64,)).along(grid.starts, grid.ends)
+    drawn = torch.stack([at(i) for i in range(20)])
+    assert drawn.isfinite().all()
+    assert abs(drawn.square().mean() - 1) < 4.5 * math.sqrt(2 / drawn.numel())

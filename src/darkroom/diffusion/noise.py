@@ -7,7 +7,7 @@ the same picture gets the same bits.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -71,16 +71,9 @@ class Philox:
     dtype: torch.dtype = torch.float32
 
     @classmethod
-    def run(
-        cls,
-        seed: int,
-        count: int,
-        shape: Sequence[int],
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> Self:
-        """The noise of a run: image i has seed ``seed + i``."""
-        return cls(tuple((seed + i) % SEEDS for i in range(count)), tuple(shape), device, dtype)
+    def run(cls, seed: int, count: int, shape: Sequence[int], **kind: Any) -> Self:
+        """The noise of a run: image i has seed ``seed + i``; ``kind`` are device and dtype."""
+        return cls(tuple((seed + i) % SEEDS for i in range(count)), tuple(shape), **kind)
 
     def __call__(self, draw: int) -> Tensor:
         return self._signal([normals(seed, [draw], math.prod(self.shape))[0] for seed in self.seeds])

@@ -13,8 +13,6 @@ from torch import Tensor
 from darkroom.diffusion.levels import Level, left
 from darkroom.diffusion.noise import Noise
 
-# ---- weights
-
 
 def step(x: Tensor, x0: Tensor, t: Level, s: Level) -> Tensor:
     """From ``t`` to ``s`` with x0 held fixed: exact when x0 is."""
@@ -59,8 +57,6 @@ def _shrink(t: Level, s: Level) -> Tensor:
     """By how much sigma / alpha falls: a factor in [0, 1)."""
     return (t.alpha * s.sigma) / (s.alpha * t.sigma)
 
-
-# ---- all steps, one by one
 
 Mixer = Callable[..., Tensor]
 """Adds up signals, each times its weight; weights without a signal are left out."""

@@ -1,6 +1,6 @@
 """Methods that ask twice in a step, at its ends or in its middle, and keep nothing for the next."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from darkroom.diffusion.samplers.sampler import Sampling, sampler
 from darkroom.diffusion.samplers.slopes import Unit, by_alpha, reach, slope, unit_of
 from darkroom.diffusion.samplers.steps import Split, any_row, draws, mixers, renewed, straight
 
+Noises = Iterable[Sequence[Tensor]]
+"""Step by step those for the way to the second look, where there are any, and for the whole way."""
+
 
 def two_looks(
     x: Tensor,
@@ -20,13 +23,12 @@ def two_looks(
     look: Level,
     approach: Sequence[Tensor],
     arrive: Sequence[Tensor],
-    noises: Iterable[Sequence[Tensor]] | None = None,
+    noises: Noises | None = None,
 ) -> Sampling:
     """Steps that ask, walk to ``look`` to ask again, and go to their end by what was seen from both places.
 
-    ``approach`` weighs (x, x0, noise), ``arrive`` (x, x0, noise, x there, x0 there). ``noises`` are step by
-    step those for the way to ``look`` and for the whole way; by default the way to ``look`` has none. A step
-    to the clean signal asks once.
+    ``approach`` weighs (x, x0, noise), ``arrive`` (x, x0, noise, x there, x0 there). By default the way to
+    ``look`` has no noise. A step to the clean signal asks once.
     """
     t, s = plan.starts, plan.ends
     noises = noises or ((eps,) for eps in draws(x, plan.noise, arrive[2], t, s))
@@ -119,11 +121,7 @@ def dpm2_a(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Sampling:
 
 
 def two_estimates(
-    x: Tensor,
-    plan: Plan,
-    look: Level,
-    splits: tuple[Split, Split],
-    noises: Iterable[Sequence[Tensor]] | None = None,
+    x: Tensor, plan: Plan, look: Level, splits: tuple[Split, Split], noises: Noises | None = None
 ) -> Sampling:
     """Steps with x0 as it is seen at ``look``; in rows that step to the clean signal, at the start.
 
@@ -166,7 +164,7 @@ def dpmpp_sde(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Sampling
     return two_estimates(x, churn(grid, noise), look, splits, halves(x, noise, t, look, s))
 
 
-def halves(x: Tensor, noise: Noise, t: Level, middle: Level, s: Level) -> Iterator[Sequence[Tensor]]:
+def halves(x: Tensor, noise: Noise, t: Level, middle: Level, s: Level) -> Noises:
     """Step by step noise for the way from ``t`` to ``middle`` and for the whole way to ``s``.
 
     Without a Brownian path step i takes draws 2i - 1 and 2i: one for each half of the way. They go into the
