@@ -10,6 +10,7 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <sched.h>
 #include <stdint.h>
 
 namespace {
@@ -30,11 +31,11 @@ struct Job {
   const uint16_t *query, *key, *value;
   uint16_t* out;
   const uint8_t* mask;  // or null
-  uint32_t* packed;     // as long as darkroom_attention_room says
+  uint32_t* packed;         // as long as darkroom_attention_room says
   int64_t batch, heads, queries, keys, width;
   int64_t query_strides[3], key_strides[3], value_strides[3], out_strides[3], mask_strides[3];
-  Parallel parallel;  // GOMP_parallel
-  int64_t next;       // task that nobody has taken yet
+  Parallel parallel;    // GOMP_parallel
+  int64_t taken, done;  // tasks, and those of packing that are done
   float scale;        // of products, times log2(e)
   int32_t threads;
 };
@@ -76,15 +77,14 @@ void pack_keys(const Job& job, int64_t pair, int64_t vector) {
 
 // Values as the second product reads them: two neighbouring keys in a lane, along the width.
 void pack_values(const Job& job, int64_t pair, int64_t vector) {
-  const int64_t stride = value_stride(job);
+  const uint16_t* from = at(job.value, job, job.value_strides, pair, 0);
+  const int64_t width = job.width, keys = job.keys, step = job.value_strides[2], stride = value_stride(job);
   uint32_t* to = packed_values(job, pair) + vector * LANES / 2 * stride;
   for (int64_t row = vector * LANES; row < (vector + 1) * LANES; row += 2, to += stride)
-    for (int64_t d = 0; d < job.width; d += 8) {
-      __m128i one = _mm_setzero_si128(), two = one;
-      if (row < job.keys)
-        one = _mm_loadu_si128((const __m128i*)(at(job.value, job, job.value_strides, pair, row) + d));
-      if (row + 1 < job.keys)
-        two = _mm_loadu_si128((const __m128i*)(at(job.value, job, job.value_strides, pair, row + 1) + d));
+    for (int64_t d = 0; d < width; d += 8) {
+      __m128i one = _mm_setzero_si128(), two = one;  // behind the last key
+      if (row < keys) one = _mm_loadu_si128((const __m128i*)(from + row * step + d));
+      if (row + 1 < keys) two = _mm_loadu_si128((const __m128i*)(from + (row + 1) * step + d));
       _mm_storeu_si128((__m128i*)(to + d), _mm_unpacklo_epi16(one, two));
       _mm_storeu_si128((__m128i*)(to + d + 4), _mm_unpackhi_epi16(one, two));
     }
@@ -186,27 +186,34 @@ __m512 exp2(__m512 x) {
   return _mm512_scalef_ps(power, whole);
 }
 
+// Taken apart before they are scaled, as even the largest score must not come out above 0.
+__m512 weight(__m512 scores, float base, float scale) {
+  return exp2(_mm512_mul_ps(_mm512_sub_ps(scores, _mm512_set1_ps(base)), _mm512_set1_ps(scale)));
+}
+
 // A row of scores becomes weights in bf16; returns by how much what was added before must shrink.
 float weigh(float* scores, int64_t vectors, float scale, float* top, float* sums, uint32_t* weights) {
   __m512 most = _mm512_set1_ps(-INFINITY);
   for (int64_t n = 0; n < vectors; ++n) most = _mm512_max_ps(most, _mm512_loadu_ps(scores + n * LANES));
-  const float high = _mm512_reduce_max_ps(most) * scale;
+  const float high = _mm512_reduce_max_ps(most);
   const float now = high > *top ? high : *top;
   const float base = now == -INFINITY ? 0 : now;  // where no key counts, nor will weights
-  const __m512 factor = _mm512_set1_ps(scale), away = _mm512_set1_ps(base);
-  const float shrink = _mm512_cvtss_f32(exp2(_mm512_set1_ps(*top - base)));
+  const float shrink = _mm512_cvtss_f32(weight(_mm512_set1_ps(*top), base, scale));
   __m512 sum = _mm512_mul_ps(_mm512_loadu_ps(sums), _mm512_set1_ps(shrink));
+  const __m512i ones = _mm512_set1_epi32(0x3f803f80);  // weights add up as rounded, so that shares make 1
   int64_t n = 0;
   for (; n + 2 <= vectors; n += 2) {
-    const __m512 one = exp2(_mm512_fmsub_ps(_mm512_loadu_ps(scores + n * LANES), factor, away));
-    const __m512 two = exp2(_mm512_fmsub_ps(_mm512_loadu_ps(scores + (n + 1) * LANES), factor, away));
-    sum = _mm512_add_ps(sum, _mm512_add_ps(one, two));
-    _mm512_storeu_si512(weights + n * LANES / 2, (__m512i)_mm512_cvtne2ps_pbh(two, one));
+    const __m512 one = weight(_mm512_loadu_ps(scores + n * LANES), base, scale);
+    const __m512 two = weight(_mm512_loadu_ps(scores + (n + 1) * LANES), base, scale);
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(two, one);
+    sum = dot(sum, both, ones);
+    _mm512_storeu_si512(weights + n * LANES / 2, both);
   }
   if (n < vectors) {
-    const __m512 one = exp2(_mm512_fmsub_ps(_mm512_loadu_ps(scores + n * LANES), factor, away));
-    sum = _mm512_add_ps(sum, one);
-    _mm256_storeu_si256((__m256i*)(weights + n * LANES / 2), (__m256i)_mm512_cvtneps_pbh(one));
+    const __m512 one = weight(_mm512_loadu_ps(scores + n * LANES), base, scale);
+    const __m256i last = (__m256i)_mm512_cvtneps_pbh(one);
+    sum = dot(sum, _mm512_zextsi256_si512(last), ones);
+    _mm256_storeu_si256((__m256i*)(weights + n * LANES / 2), last);
   }
   _mm512_storeu_ps(sums, sum);
   *top = now;
@@ -298,18 +305,20 @@ void pack(const Job& job, int64_t pair, int64_t task) {
   }
 }
 
-template <void work(const Job&, int64_t, int64_t)>
-void share(Job& job, int64_t tasks) {
-  struct All { Job* job; int64_t tasks, pairs; } all = {&job, tasks, job.batch * job.heads};
-  const auto run = [](void* data) {
-    const All& all = *(All*)data;
-    for (int64_t i; (i = __atomic_fetch_add(&all.job->next, 1, __ATOMIC_RELAXED)) < all.tasks * all.pairs;)
-      work(*all.job, i / all.tasks, i % all.tasks);
-  };
-  const int64_t most = tasks * all.pairs;
-  job.next = 0;
-  if (job.threads > 1 && most > 1) job.parallel(run, &all, job.threads < most ? job.threads : most, 0);
-  else run(&all);
+// What every thread does: take tasks, first of packing, then, once all of that is done, of attention.
+void work(void* data) {
+  Job& job = *(Job*)data;
+  const int64_t heads = job.batch * job.heads;
+  const int64_t blocks = up(job.keys, BLOCK), packs = heads * blocks, parts = up(job.queries, QUERIES);
+  for (int64_t i; (i = __atomic_fetch_add(&job.taken, 1, __ATOMIC_RELAXED)) < packs + heads * parts;) {
+    if (i < packs) {
+      pack(job, i / blocks, i % blocks);
+      __atomic_fetch_add(&job.done, 1, __ATOMIC_RELEASE);
+    } else {
+      while (__atomic_load_n(&job.done, __ATOMIC_ACQUIRE) < packs) sched_yield();
+      attend(job, (i - packs) / parts, (i - packs) % parts);
+    }
+  }
 }
 
 }  // namespace
@@ -319,6 +328,7 @@ extern "C" int64_t darkroom_attention_room(const Job* job) {
 }
 
 extern "C" void darkroom_attention(Job* job) {
-  share<pack>(*job, up(job->keys, BLOCK));
-  share<attend>(*job, up(job->queries, QUERIES));
+  job->taken = job->done = 0;
+  if (job->threads > 1) job->parallel(work, job, job->threads, 0);
+  else work(job);
 }

@@ -21,7 +21,11 @@ INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16")
 FLAGS = tuple(f"-m{name.replace('_', '')}" for name in INSTRUCTIONS)
 WIDEST = 512
 """Largest width of a head, WIDEST in the source."""
-ALONE = 2e6
+FEWEST = 16
+"""Queries below which repacking keys and values costs more than it brings."""
+LEAST = 1e6
+"""Operations below which torch's kernel is done sooner than ours is called."""
+ALONE = 4e6
 """Operations that one thread does sooner than others wake up."""
 
 
@@ -33,7 +37,7 @@ class Job(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("batch", "heads", "queries", "keys", "width")),
         *((f"{name}_strides", ctypes.c_int64 * 3) for name in ("query", "key", "value", "out", "mask")),
         ("parallel", ctypes.c_void_p),
-        ("next", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("taken", "done")),
         ("scale", ctypes.c_float),
         ("threads", ctypes.c_int32),
     )
@@ -61,7 +65,7 @@ _library: ctypes.CDLL | None = None
 
 def lacking() -> str:
     """What this machine lacks, or has better; empty where nothing."""
-    if (used := torch.backends.cpu.get_cpu_capability()) != "AVX512":
+    if not (used := torch.backends.cpu.get_cpu_capability()).startswith("AVX512"):
         return f"torch uses {used} here, not AVX-512."
     flags = processor_flags()
     if missing := [name for name in INSTRUCTIONS if name not in flags]:
@@ -101,25 +105,37 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
 
 
 def suits(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> bool:
-    """Whether ours takes these: bf16 on the CPU, no gradients, a bool mask, heads of a multiple of 8."""
-    parts = (q, k, v)
+    """Whether ours can do it sooner than torch's, and no gradient is asked for.
+
+    The size of the batch has no say, so that a picture meets the same kernel alone and among others.
+    """
+    wanted = torch.is_grad_enabled() and any(part.requires_grad for part in (q, k, v))
+    return fits(q, k, v, mask) and q.shape[2] >= FEWEST and operations(q, k) >= LEAST and not wanted
+
+
+def fits(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> bool:
+    """Whether ours can do it: bf16 on the CPU, heads as wide as a multiple of 8, a mask of bool."""
     return (
-        all(part.dtype == torch.bfloat16 and part.device.type == "cpu" and part.ndim == 4 for part in parts)
+        all(part.dtype == torch.bfloat16 and part.device.type == "cpu" for part in (q, k, v))
+        and q.ndim == k.ndim == 4
         and k.shape == v.shape
         and q.shape[:2] == k.shape[:2]
         and q.shape[3] == k.shape[3]
         and q.shape[3] % 8 == 0
         and q.shape[3] <= WIDEST
-        and all(part.numel() > 0 for part in parts)
         and (mask is None or mask.dtype == torch.bool)
-        and not (torch.is_grad_enabled() and any(part.requires_grad for part in parts))
     )
 
 
+def operations(q: Tensor, k: Tensor) -> int:
+    """Multiplications and additions of both products, in a row of the batch."""
+    return 4 * math.prod(q.shape[1:]) * k.shape[2]
+
+
 def _attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """The operator on a CPU."""
-    if _library is None:
-        raise RuntimeError("darkroom::attention is used before available() has loaded it")
+    """The operator on a CPU. Raises ValueError for what does not fit."""
+    if _library is None or not fits(query, key, value, mask):
+        raise ValueError("darkroom::attention is not loaded, or does not take such tensors; see fits().")
     parts = {"query": along(query), "key": along(key), "value": along(value)}
     out = parts["out"] = _empty(query, key, value, mask)
     if mask is not None:
@@ -163,6 +179,6 @@ def job_of(parts: dict[str, Tensor]) -> Job:
     job.batch, job.heads, job.queries, job.width = parts["query"].shape
     job.keys = parts["key"].shape[2]
     job.scale = math.log2(math.e) / math.sqrt(job.width)
-    operations = 4 * job.batch * job.heads * job.queries * job.keys * job.width
-    job.threads = torch.get_num_threads() if operations > ALONE else 1
+    alone = job.batch * operations(parts["query"], parts["key"]) < ALONE
+    job.threads = 1 if alone else torch.get_num_threads()
     return job

@@ -1,6 +1,7 @@
-"""C++ that ships as source: built once on the machine that runs it, kept in a folder, loaded at once."""
+"""C++ that ships as source: built once on the machine that runs it, kept in a folder for later starts."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from ctypes import CDLL
@@ -23,7 +24,7 @@ def library(source: Path, flags: tuple[str, ...], folder: Path) -> CDLL:
     Its name there holds a digest of the source, the compiler and its flags, and the file is whole or not
     there: several processes may build at once. Raises DarkroomError where it can neither be built nor loaded.
     """
-    command = (compiler(), *SHARED, *flags)
+    command = (*compiler(), *SHARED, *flags)
     digest = sha256("\0".join(command).encode() + source.read_bytes()).hexdigest()
     path = folder / f"{source.stem}-{digest[:16]}.so"
     try:
@@ -37,15 +38,16 @@ def library(source: Path, flags: tuple[str, ...], folder: Path) -> CDLL:
         raise DarkroomError(f"cannot keep the kernel '{path}': {reason}; give it another folder.") from error
 
 
-def compiler() -> str:
-    """The user's C++ compiler, $CXX or the first of those that systems have; its path.
+def compiler() -> tuple[str, ...]:
+    """The user's C++ compiler, $CXX or the first of those that systems have: its path, and options behind.
 
     Raises DarkroomError where there is none.
     """
-    wanted = (os.environ["CXX"],) if os.environ.get("CXX") else COMPILERS
-    for name in wanted:
+    wanted = (os.environ["CXX"],) if os.environ.get("CXX", "").strip() else COMPILERS
+    for command in wanted:
+        name, *options = shlex.split(command)
         if path := shutil.which(name):
-            return path
+            return (path, *options)
     raise DarkroomError(f"there is no C++ compiler ({', '.join(wanted)}); install one, such as g++.")
 
 
@@ -62,11 +64,22 @@ def built(source: Path, command: tuple[str, ...]) -> bytes:
         out = Path(room) / "built.so"
         try:
             done = subprocess.run(
-                [*command, "-o", str(out), str(source)], capture_output=True, text=True, timeout=PATIENCE
+                [*command, "-o", str(out), str(source)],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=PATIENCE,
             )
         except subprocess.TimeoutExpired:
             raise DarkroomError(f"'{command[0]}' took over {PATIENCE} s; try another compiler.") from None
         if done.returncode == 0 and out.is_file():
             return out.read_bytes()
-    said = next((line for line in done.stderr.splitlines() if "error" in line), "it did not say why")
-    raise DarkroomError(f"'{command[0]}' cannot build {source.name}: {said.strip()}; try another, by $CXX.")
+    raise DarkroomError(
+        f"'{command[0]}' cannot build {source.name}: {complaint(done.stderr)}; try another, by $CXX."
+    )
+
+
+def complaint(said: str) -> str:
+    """The line of what a compiler said that tells most."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it did not say why"]
+    return next((line for line in lines if "error" in line), lines[-1])
