@@ -1,4 +1,4 @@
-"""What the machine's arithmetic allows: measured rates of matrix products, and how many a U-Net step takes."""
+"""What a machine's arithmetic allows: the rates of matrix products, and how much a U-Net step takes."""
 
 from time import perf_counter
 

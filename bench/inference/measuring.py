@@ -22,7 +22,7 @@ def starts(folder: Path, names: Sequence[str], rows: Sequence[int], threads: int
     for name in names:
         shutil.rmtree(folder / "cache" / name, ignore_errors=True)
         for count in rows:
-            found = {}
+            found: dict[str, Any] = {}
             for turn in ("cold", "warm"):
                 rival = start(name, TOOLS[name], folder, count, threads)
                 found[turn] = rival.seconds

@@ -1,7 +1,7 @@
 """How the runner and its workers speak: one JSON object a line, over a worker's stdin and stdout.
 
-A worker runs in the environment of the tool that it times, so this file needs the standard library alone. When it
-has loaded its model and taken a first step it says ``{"seconds": {stage: seconds}}``; then it answers:
+A worker runs in the environment of the tool that it times, so this file needs the standard library alone.
+Loaded, and with a first step taken, it says ``{"seconds": {stage: seconds}}``; then it answers:
 
 - ``{"do": "step"}``: ``{"seconds": s}``, one step on the question that all workers share;
 - ``{"do": "answer", "file": F}``: writes what the step gave to F as numpy's .npy, answers ``{"file": F}``;
@@ -83,7 +83,7 @@ def forget_peak() -> None:
 
 
 class Rival:
-    """A worker's process, from the runner's side; ``seconds`` are those of its start, with those of ``all``."""
+    """A worker's process, from the runner's side; ``seconds`` are those of its start, and ``all`` of it."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         begun = perf_counter()

@@ -1,7 +1,7 @@
 """The environments of other tools, and the model that all share: ``python -m bench.inference setup``.
 
-Each tool has its own environment, so that none bends another's versions. stable-diffusion.cpp is built from source
-for this processor, which needs cmake and a C++ compiler. About 5 GB of disk, and half an hour on two cores.
+Each tool has its own environment, so that none bends another's versions. stable-diffusion.cpp is built from
+source for this processor, which needs cmake and a C++ compiler. All takes 12 GB of disk.
 """
 
 import os
@@ -27,7 +27,7 @@ ENVIRONMENTS = {
     "diffusers": Environment(
         ("torch==2.13.0", "diffusers==0.42.1", "transformers==5.24.0", "accelerate==1.15.0")
     ),
-    # PyPI's torchvision is built for CUDA and cannot be loaded beside a CPU build of torch; nothing here needs it
+    # PyPI's torchvision is built for CUDA and fails beside a CPU build of torch; nothing here needs it
     "openvino": Environment(
         (
             "torch==2.13.0",

@@ -1,4 +1,4 @@
-"""The tools that are timed, with the settings that each is fastest with, and how their workers are started."""
+"""The tools that are timed, each with the settings that suit it best, and how their workers are started."""
 
 import os
 import sys
@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Tool:
-    """A row of the table: its label, the environment it is installed in, its worker and the worker's options.
+    """A row of the table: its label, the environment it lives in, its worker and the worker's options.
 
-    ``environment`` is a folder beside the shared model, or empty for Darkroom's own. ``pictures`` is true of a
-    tool that gives no single step: its whole pictures are compared.
+    ``environment`` is a folder beside the shared model, or empty for Darkroom's own. ``pictures`` is true
+    of a tool that gives no single step: its whole pictures are compared.
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""The model that all rivals share: SD 1.5's shapes with random weights, written by diffusers in its own format.
+"""The model that all tools share: SD 1.5's shapes with random weights, as diffusers writes it.
 
 Runs where diffusers is installed: ``python -m bench.inference.weights FOLDER``. Weights are stored in half
 precision, as most published files are. Beside the folder ``pipeline`` lie the same as ``single.safetensors``;
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 SEED = 0
-UNET = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
-VAE = {
+UNET: dict[str, Any] = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
+VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
@@ -24,7 +24,7 @@ VAE = {
     "sample_size": 512,
     "force_upcast": False,
 }
-CLIP = {
+CLIP: dict[str, Any] = {
     "hidden_size": 768,
     "intermediate_size": 3072,
     "num_hidden_layers": 12,
@@ -33,12 +33,17 @@ CLIP = {
     "bos_token_id": 49406,
     "eos_token_id": 49407,
 }
-SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+SCHEDULE: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+}
 TIME = 500.0
 
 
 @torch.no_grad()
-def drawn(build: Callable[[], torch.nn.Module]) -> Any:
+def drawn(build: Callable[[], Any]) -> Any:
     """A module with weights of variance 1 / fan-in, so that signals neither grow nor vanish; gains are 1."""
     with torch.device("meta"):
         module = build()

@@ -1,4 +1,4 @@
-"""stable-diffusion.cpp through its Python package. It makes whole pictures; its steps are timed as it reports them."""
+"""stable-diffusion.cpp through its Python package: whole pictures, with steps timed as it reports them."""
 
 from time import perf_counter
 
