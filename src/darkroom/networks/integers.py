@@ -25,9 +25,9 @@ def weight_levels(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def signal_levels(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """uint8 levels around ``ZERO``, and a scale over ``axes`` (kept as 1): in bf16 where ``x`` is, else single.
+    """uint8 levels around ``ZERO``, and their scale over ``axes``, which become 1.
 
-    The scale is rounded to that precision before it is used, so it is the exact one of the levels.
+    The scale is in bf16 where ``x`` is, else in single precision, and is rounded to that before it is used.
     """
     scale = (torch.amax(x.abs(), axes, keepdim=True).float() / MOST).clamp_min(TINY)
     scale = scale.to(torch.bfloat16 if x.dtype == torch.bfloat16 else torch.float32)
@@ -38,8 +38,8 @@ def signal_levels(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 def multiplies_exactly() -> bool:
     """Whether the products can be had on this machine and are right.
 
-    Without VNNI instructions oneDNN adds pairs of them up in 16 bits, which overflow: a product of the largest
-    levels comes out at a hundredth of its value. So one is tried.
+    Without VNNI instructions oneDNN adds pairs of them up in 16 bits, which overflow: a product of the
+    largest levels comes out at a hundredth of its value. So one is tried.
     """
     levels, weight = torch.full((16, 256), 255, dtype=torch.uint8), torch.full((16, 256), MOST).to(torch.int8)
     try:
@@ -54,12 +54,30 @@ def pack(levels: Tensor) -> Tensor:
     return torch.ops.onednn.qlinear_prepack(levels, None)
 
 
+torch.library.define(
+    "darkroom::multiply", "(Tensor levels, Tensor packed, Tensor scale, ScalarType dtype) -> Tensor"
+)
+
+
 def multiply(levels: Tensor, packed: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """(..., in) levels of a signal times packed weights of the ``scale`` (out,): (..., out) in ``dtype``."""
+    """(..., in) levels of a signal times packed weights of the ``scale`` (out,): (..., out) in ``dtype``.
+
+    An operation of our own, as torch's compiler takes oneDNN's only where weights are frozen into the code.
+    """
+    return torch.ops.darkroom.multiply(levels, packed, scale, dtype)
+
+
+@torch.library.impl("darkroom::multiply", "CompositeExplicitAutograd")
+def _multiply(levels: Tensor, packed: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     zeros = torch.zeros(scale.shape, dtype=torch.int32)
     return torch.ops.onednn.qlinear_pointwise(
         levels, 1.0, ZERO, packed, scale, zeros, None, 1.0, 0, dtype, "none", [], ""
     )
+
+
+@torch.library.register_fake("darkroom::multiply")
+def _shape(levels: Tensor, packed: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    return levels.new_empty((*levels.shape[:-1], scale.shape[0]), dtype=dtype)
 
 
 def pack_window(levels: Tensor, scale: Tensor, stride: Sequence[int], padding: Sequence[int]) -> Tensor:

@@ -7,7 +7,13 @@ from typing import TypeGuard
 from torch import nn
 
 from darkroom.errors import DarkroomError, UnknownName
-from darkroom.networks.quantized import EightBits, QuantizedConv2d, QuantizedLinear, StoredConv2d, StoredLinear
+from darkroom.networks.quantized import (
+    EightBits,
+    QuantizedConv2d,
+    QuantizedLinear,
+    StoredConv2d,
+    StoredLinear,
+)
 
 Choose = Callable[[str, nn.Module], bool]
 """(name, layer) -> whether it is to have 8 bits."""
@@ -42,8 +48,9 @@ class Report:
 def quantize(network: nn.Module, kind: str = "int8", choose: Choose | None = None) -> Report:
     """Replace linear layers and convolutions of ``network`` by ones of 8 bits, in place, one after another.
 
-    ``kind`` is one of ``KINDS``; ``choose`` says which layers, among those that can be, and is :func:`busy` for
-    "int8" and :func:`large` for "int8-weights" where it is left out. The way back is to load the model again.
+    ``kind`` is one of ``KINDS``; ``choose`` says which layers, among those that can be, and is :func:`busy`
+    for "int8" and :func:`large` for "int8-weights" where it is left out. The way back is to load the model
+    again.
 
     Raises DarkroomError for a network that has adapters on it or lies elsewhere than in main memory, and
     UnknownName for another kind; nothing has changed then.
@@ -83,14 +90,15 @@ def busy(name: str, layer: nn.Module) -> bool:
 
 def large(name: str, layer: nn.Module) -> bool:
     """Whether a layer has many weights."""
-    return min(layer.weight.shape[:2]) >= NARROW  # type: ignore[union-attr,operator]
+    return is_layer(layer) and min(layer.weight.shape[:2]) >= NARROW
 
 
 def check(name: str, layer: nn.Linear | nn.Conv2d, kind: str) -> None:
     """Raise DarkroomError for what would be lost or could not run."""
     if vars(layer.weight) or layer._forward_hooks or layer._forward_pre_hooks:
         raise DarkroomError(
-            f"something hangs on the layer '{name}', an adapter for one; take it off, quantise, attach it again."
+            f"something hangs on the layer '{name}', an adapter perhaps; "
+            "take it off, quantise, and attach it again."
         )
     if kind == "int8" and layer.weight.device.type != "cpu":
         raise DarkroomError(

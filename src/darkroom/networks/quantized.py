@@ -97,15 +97,25 @@ class StoredConv2d(EightBits):
     def take(self, layer: nn.Module) -> None:
         assert isinstance(layer, nn.Conv2d)
         self.in_channels, self.out_channels = layer.in_channels, layer.out_channels
+        assert not isinstance(layer.padding, str)
         self.kernel_size, self.stride, self.padding = layer.kernel_size, layer.stride, layer.padding
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(out, in, high, wide) of the weight."""
+        return (self.out_channels, self.in_channels, *self.kernel_size)
 
     def along(self, vector: Tensor) -> Tensor:
         return vector[:, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (B, in, H, W) -> (B, out, H', W')."""
-        product = F.conv2d(x, self.weight.to(x.dtype), None, self.stride, self.padding)
+        product = self.convolved(x, self.weight.to(x.dtype))
         return self.rescaled(product, self.along(self.scale.to(x.dtype)), x.dtype)
+
+    def convolved(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The layer's convolution with a weight (..., in, high, wide) of real numbers, and no bias."""
+        return F.conv2d(x, weight, None, self.stride, self.padding)
 
 
 class QuantizedLinear(StoredLinear):
@@ -158,8 +168,8 @@ class QuantizedConv2d(StoredConv2d):
     def product(self, levels: Tensor, dtype: torch.dtype) -> Tensor:
         """(B, in, H, W) levels -> (B, out, H', W'), all but the signal's scale and the bias."""
         if not self.exact:
-            wide = F.conv2d(levels.float() - ZERO, self.weight.float(), None, self.stride, self.padding)
-            return (wide * self.along(self.scale)).to(dtype)
+            product = self.convolved(levels.float() - ZERO, self.weight.float())
+            return (product * self.along(self.scale)).to(dtype)
         if self.pointwise:
             product = integers.multiply(levels.permute(0, 2, 3, 1), self.weight, self.scale, dtype)
             return product.permute(0, 3, 1, 2)
