@@ -112,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    from darkroom.studio.placement.choices import default_precision
+    from darkroom.studio.placement.precision import default_precision
 
     print(f"{machine()}; {default_precision()}; medians of {rounds} rounds, everything in turn.\n")
     print(cold(rounds), parts(rounds), warm(rounds), sep="\n\n")

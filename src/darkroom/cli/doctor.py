@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Say what runs how fast here, and why.")
 @click.option("-m", "--model", default="starter", help="The model to look at, as generate takes it.")
-@click.option("--precision", metavar="float32|bfloat16", help="Left out, what the machine is best at.")
+@click.option("--precision", metavar="float32|bfloat16|int8", help="Left out, what the machine is best at.")
 @json_option
 def doctor(model: str, precision: str | None, as_json: bool) -> None:
     """Say what this machine has, what was chosen for a model and why, and how fast it is.

@@ -28,7 +28,7 @@ from darkroom.cli.output import json_option
 @click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
 @click.option(
     "--precision",
-    metavar="float32|bfloat16",
+    metavar="float32|bfloat16|int8",
     help="Left out, bfloat16 where the processor has it.",
 )
 @json_option

@@ -98,7 +98,7 @@ HEADINGS = {
 @click.option("--variant", metavar="NAME", help="What the file does not say: eps, v, lcm, turbo, lightning.")
 @click.option(
     "--precision",
-    metavar="float32|bfloat16",
+    metavar="float32|bfloat16|int8",
     help="Left out, bfloat16 where the processor has it.",
 )
 @click.option("--allow-pickle", is_flag=True, help="Read .ckpt and .pt files too; no code of theirs is run.")

@@ -11,7 +11,7 @@ import numpy as np
 from darkroom.data.scenes.skills import SKILLS
 from darkroom.data.scenes.world import World, full_world, small_world
 from darkroom.errors import DarkroomError, UnknownName
-from darkroom.studio.placement.choices import default_precision
+from darkroom.studio.placement.precision import default_precision
 
 from .evaluate import SHOWN, Generator, Plan, run
 from .journal import Journal

@@ -24,7 +24,7 @@ from darkroom.studio import digests
 from darkroom.studio.engine import Engine, Job
 from darkroom.studio.hung import Hung
 from darkroom.studio.models import load_model
-from darkroom.studio.placement.choices import default_precision
+from darkroom.studio.placement.precision import DTYPES, default_precision
 from darkroom.studio.prompts import guide_of, with_named_loras
 from darkroom.studio.request import Progress, Record, Request, Result
 from darkroom.studio.start import given_of, start_of
@@ -178,7 +178,7 @@ def jobs_of(request: Request, model: Model, hung: Hung) -> list[Job]:
                 process,
                 hung.network,
                 sampler.questions(grid),
-                getattr(torch, request.precision or default_precision()),
+                DTYPES[request.precision or default_precision()],
                 start.kept.settle if start.kept else None,
             )
         )

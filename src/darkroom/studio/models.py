@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 
 from darkroom.errors import DarkroomError, UnknownName
@@ -15,6 +14,7 @@ from darkroom.studio import home, hub
 from darkroom.studio.digests import digest
 from darkroom.studio.placement.apply import place
 from darkroom.studio.placement.choices import Placement
+from darkroom.studio.placement.precision import DTYPES
 
 SHIPPED: dict[str, Path] = {"starter": starter.SHIPPED}
 
@@ -94,7 +94,7 @@ def load_model(
     """
     path = locate(name)
     try:
-        model = load(path, Options(getattr(torch, precision), variant, allow_pickle, others))
+        model = load(path, Options(DTYPES[precision], variant, allow_pickle, others))
         return Loaded(model, digest(path), place(model, precision))
     except (SafetensorError, OSError, ValueError) as error:
         raise DarkroomError(f"{path} cannot be loaded: {error}") from error

@@ -99,3 +99,14 @@ def test_pictures_come_without_what_a_machine_may_lack(lack):
     assert drawn == "True"
     if lack in ("bf16 and AMX", "AVX-512", "AVX2"):
         assert told == "float32"
+
+
+def test_a_picture_in_eight_bits_is_near_that_in_single_precision():
+    """The starter's network in integers, from the same noise."""
+    from darkroom.studio.develop import develop
+    from darkroom.studio.request import Request
+
+    asked = {"prompt": "a red apple", "seed": 3, "steps": 4}
+    exact, coarse = (develop(Request(**asked, precision=one)).images[0] for one in ("float32", "int8"))
+    assert (exact != coarse).any()
+    assert abs(exact.astype(float) - coarse).mean() < 6

@@ -10,9 +10,11 @@ from torch import nn
 from darkroom.families.family import Model
 from darkroom.networks import attend, packed
 from darkroom.networks.kernels import flash
+from darkroom.networks.quantize import quantize
 from darkroom.studio import home
 from darkroom.studio.placement.choices import Needs, Placement, choose
 from darkroom.studio.placement.machine import found
+from darkroom.studio.placement.precision import DTYPES
 
 
 def needs_of(model: Model) -> Needs:
@@ -36,8 +38,10 @@ def apply(model: Model, chosen: Placement) -> Placement:
     """Set a model up as ``chosen``; returns what came of it, where a kernel could not be built."""
     if torch.get_num_threads() > chosen.threads:
         torch.set_num_threads(chosen.threads)
+    if chosen.precision == "int8":
+        quantize(model.network)
     for part in computing(model) if chosen.packed else ():
-        packed.pack(part, getattr(torch, chosen.precision))
+        packed.pack(part, DTYPES[chosen.precision])
     return attending(chosen) if chosen.attention == "ours" else chosen
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from darkroom.studio.placement.machine import Machine, found
+from darkroom.studio.placement.machine import Machine
+from darkroom.studio.placement.precision import precision_for
 
 LARGE = 100e6
 """Parameters from which a step is long enough that a kernel is worth two seconds of building."""
@@ -35,20 +36,6 @@ class Placement:
     attention: str
     compiled: bool = False
     why: Mapping[str, str] = field(default_factory=dict, compare=False)
-
-
-def precision_for(machine: Machine) -> tuple[str, str]:
-    """What to compute in where nobody says, and why."""
-    if machine.has("amx"):
-        return "bfloat16", "the processor multiplies tiles of it (AMX)"
-    if machine.has("bf16"):
-        return "bfloat16", "the processor multiplies it, at several times the rate of single precision"
-    return "float32", "the processor has no instructions for bfloat16, which it would be far slower in"
-
-
-def default_precision() -> str:
-    """What this machine computes in where nobody says."""
-    return precision_for(found())[0]
 
 
 def choose(machine: Machine, needs: Needs, precision: str | None = None) -> Placement:
@@ -87,7 +74,7 @@ def packing(machine: Machine, needs: Needs, precision: str) -> tuple[bool, str]:
 
 def attention_for(machine: Machine, needs: Needs, precision: str) -> tuple[str, str]:
     """Whose attention, ``ours`` or ``torch``."""
-    if precision != "bfloat16" or machine.has("amx") or not machine.has("bf16"):
+    if precision == "float32" or machine.has("amx") or not machine.has("bf16"):
         return "torch", "ours is for bfloat16 on processors with AVX-512 BF16 and no AMX"
     if not needs.large:
         return "torch", "the model is small: building ours would take longer than it saves"
