@@ -1,9 +1,10 @@
 """Models of others at their full size on this machine: ``python -m bench.full_size FOLDER``.
 
-SD 1.5 at 512 pixels, SDXL at 1024 and FLUX.1 at 256, in bf16, with random weights of the published shapes, which
-are written into FOLDER first (2, 7 and 34 GB; what is there is used again). Each makes one picture in a process
-of its own, from a cold disk, for each setting of ``--memory``. ``--within 8`` lets the process have 8 GiB and
-no more, by a control group (needs root), the cache of its files included; otherwise it takes what it likes.
+SD 1.5 at 512 pixels, SDXL at 1024 and FLUX.1 at 256, in bf16, with random weights of the published shapes,
+which are written into FOLDER first (2, 7 and 34 GB; what is there is used again). Each makes one picture in
+a process of its own, from a cold disk, for each setting of ``--memory``. ``--within 8`` lets the process have
+8 GiB and no more, by a control group (needs root), the cache of its files included; otherwise it takes what
+it likes. Loading is without hashing the files, which is done once a file.
 """
 
 import argparse
@@ -13,11 +14,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
 from bench.measure import machine, median, table
 from bench.random_models import MODELS, write_model
+from darkroom.studio.digests import digest
 
 SIDES = {"SD 1.5": 512, "SDXL": 1024, "FLUX.1 schnell": 256}
 GUIDED = {"SD 1.5": 7.0, "SDXL": 5.0, "FLUX.1 schnell": 1.0}
@@ -58,7 +61,7 @@ def run(name: str, folder: Path, setting: str, steps: int, side: int) -> dict[st
         precision="bfloat16",
     )
     seconds = dict(develop(request, progress, setting).seconds)
-    later = [after - before for before, after in zip(ends, ends[1:], strict=False)]
+    later = [after - before for before, after in pairwise(ends)]
     seconds |= {"first": seconds["sample"] - sum(later), "later": median(later) if later else 0.0}
     return seconds | {"peak": peak() / 2**30}
 
@@ -133,6 +136,8 @@ def main() -> None:
         print(json.dumps(run(told.run, told.folder, told.memory[0], told.steps, told.side)))
         return
     folders = {name: write_model(name, told.folder / name) for name in told.only}
+    for folder in folders.values():
+        digest(folder)
     rows = [row(name, folder, one, told) for name, folder in folders.items() for one in told.memory]
     print(f"{machine()}; bf16, one picture, with guidance but for FLUX.1; {told.steps} steps.\n")
     print(table(COLUMNS, rows))

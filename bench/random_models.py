@@ -44,7 +44,7 @@ POOL = (1 << 24) + 43
 
 
 class RandomStore:
-    """A :class:`~darkroom.weights.store.Store` whose tensors are made when they are asked for, always alike."""
+    """A :class:`~darkroom.weights.store.Store` whose tensors are made when they are asked for."""
 
     def __init__(self, shapes: Shapes) -> None:
         self.header = Header({name: TensorInfo(torch.bfloat16, shape) for name, shape in shapes.items()})

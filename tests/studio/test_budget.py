@@ -1,4 +1,4 @@
-"""What stays, what goes and what comes block by block: the table of plans, and what is true of all of them."""
+"""What stays, what goes and what comes block by block: a table of plans, and what is true of all."""
 
 from dataclasses import replace
 
