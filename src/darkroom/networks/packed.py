@@ -23,11 +23,22 @@ class Packed(nn.Module):
     """What packed layers share: the copy in blocks, and what it was made of."""
 
     dtype: torch.dtype
+    keeps: bool = True
     stamp: Stamp | None = None
-    blocks: Tensor
-    offset: Tensor | None
+    blocks: Tensor | None = None
+    offset: Tensor | None = None
 
-    def packed(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def plain(self, x: Tensor) -> bool:
+        """Whether torch's own layer is to answer."""
+        return not self.keeps or x.requires_grad or not x.numel()
+
+    def keep(self, keeps: bool) -> None:
+        """Whether there is memory for a second copy of the weight; without, the layer is as torch's own."""
+        self.keeps = keeps
+        if not keeps:
+            self.stamp = self.blocks = self.offset = None
+
+    def packed(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Weight in blocks and bias, in the precision that is computed in."""
         weight, bias = cast(Tensor, self.weight), cast(Tensor | None, self.bias)
         stamp = stamp_of(weight, bias)
@@ -50,7 +61,7 @@ class PackedLinear(Packed, nn.Linear):
         return cast(Tensor, torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.requires_grad or not x.numel():
+        if self.plain(x):
             return super().forward(x)
         blocks, bias = self.packed(x)
         x = x.to(self.dtype)
@@ -70,12 +81,10 @@ class PackedConv2d(Packed, nn.Conv2d):
         return cast(Tensor, blocked(weight.contiguous().to_mkldnn(), *self.geometry(), list(x.shape)))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.requires_grad or not x.numel():
+        if self.plain(x):
             return super().forward(x)
         x = x.to(self.dtype)
-        if (
-            self.dtype == torch.bfloat16
-        ):  # there oneDNN is quick only where a position's channels lie together
+        if self.dtype == torch.bfloat16:  # oneDNN is quick there only with a position's channels together
             x = x.contiguous(memory_format=torch.channels_last)
         blocks, bias = self.packed(x)
         args: Any = (x, blocks, bias, *self.geometry(), "none", [], "")
@@ -112,3 +121,10 @@ def packed_of(layer: nn.Module, dtype: torch.dtype) -> Packed:
     made.__dict__ = dict(layer.__dict__)
     made.dtype = dtype
     return made
+
+
+def keep(network: nn.Module, keeps: bool) -> None:
+    """Let the packed layers of a network keep their second copies, or not."""
+    for layer in network.modules():
+        if isinstance(layer, Packed) and layer.keeps != keeps:
+            layer.keep(keeps)

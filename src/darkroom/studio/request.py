@@ -21,6 +21,8 @@ MAX_SEED = 2**64 - 1
 MAX_COUNT = 1000
 MAX_STEPS = 1000
 MAX_SIDE = 8192
+MIN_VAE_TILE = 64
+"""Pixels: below it a tile is all edge."""
 MAX_CFG_SCALE = 100.0
 PRECISIONS = ("float32", "bfloat16", "int8")
 MAX_GUIDANCE = 100.0
@@ -62,9 +64,10 @@ class Request:
     much the same picture at another size. ``guide`` is one of ``guides.GUIDES``; ``cfg_rescale`` in [0, 1]
     pulls contrast back to that of the prompt alone, ``cfg_interval`` guides only where noise / signal lies
     above its first and up to its second number, and ``pag_scale`` pushes away from what attention would see
-    blind. ``variant`` says what a model's file does not: one of ``VARIANTS``;
-    with ``allow_pickle`` it may be a pickle, of which no code is run. ``others`` are files of parts that the
-    model lacks, or that stand for its own.
+    blind. ``vae_tile`` is the side in pixels of tiles in which pictures are encoded and decoded to save
+    memory, with seams faded out; None does it at once. ``variant`` says what a model's file does not: one of
+    ``VARIANTS``; with ``allow_pickle`` it may be a pickle, of which no code is run. ``others`` are files of
+    parts that the model lacks, or that stand for its own.
 
     Raises InvalidRequest when a value cannot be had, whatever the model, and UnknownName.
     """
@@ -99,6 +102,7 @@ class Request:
     cfg_rescale: float = 0.0
     cfg_interval: tuple[float, float] | None = None
     pag_scale: float = 0.0
+    vae_tile: int | None = None
 
     def __post_init__(self) -> None:
         _check_prompt("prompt", self.prompt)
@@ -145,6 +149,8 @@ class Request:
         if self.seed_size is not None:
             for name, side in zip(("width", "height"), self.seed_size, strict=True):
                 check_whole(f"seed {name}", side, 1, MAX_SIDE)
+        if self.vae_tile is not None:
+            check_whole("vae tile", self.vae_tile, MIN_VAE_TILE, MAX_SIDE)
         check_guide(self)
 
     def filled(self, **defaults: Any) -> "Request":

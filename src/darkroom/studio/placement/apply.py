@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from darkroom.adapters.merging import bring_all
 from darkroom.families.family import Model
 from darkroom.networks import attend, packed
 from darkroom.networks.kernels import flash
@@ -39,6 +40,7 @@ def apply(model: Model, chosen: Placement) -> Placement:
     if torch.get_num_threads() > chosen.threads:
         torch.set_num_threads(chosen.threads)
     if chosen.precision == "int8":
+        bring_all([model.network])
         quantize(model.network)
     for part in computing(model) if chosen.packed else ():
         packed.pack(part, DTYPES[chosen.precision])
