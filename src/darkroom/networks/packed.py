@@ -30,23 +30,29 @@ class Packed(nn.Module):
 
     def plain(self, x: Tensor) -> bool:
         """Whether torch's own layer is to answer."""
-        return not self.keeps or x.requires_grad or not x.numel()
+        return x.requires_grad or not x.numel()
 
     def keep(self, keeps: bool) -> None:
-        """Whether there is memory for a second copy of the weight; without, the layer is as torch's own."""
+        """Whether there is memory for a second copy of the weight; without, it is made at each call."""
         self.keeps = keeps
         if not keeps:
             self.stamp = self.blocks = self.offset = None
 
-    def packed(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def packed(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight in blocks and bias, in the precision that is computed in."""
+        stamp = stamp_of(cast(Tensor, self.weight), cast(Tensor | None, self.bias))
+        if self.blocks is not None and stamp == self.stamp:
+            return self.blocks, self.offset
+        blocks, offset = self.anew(x)
+        if self.keeps:
+            self.blocks, self.offset, self.stamp = blocks, offset, stamp
+        return blocks, offset
+
+    def anew(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The same, of the weight and bias as they are now."""
         weight, bias = cast(Tensor, self.weight), cast(Tensor | None, self.bias)
-        stamp = stamp_of(weight, bias)
-        if stamp != self.stamp:
-            self.blocks = self.pack(weight.detach().to(self.dtype), x)
-            self.offset = None if bias is None else bias.detach().to(self.dtype)
-            self.stamp = stamp
-        return self.blocks, self.offset
+        offset = None if bias is None else bias.detach().to(self.dtype)
+        return self.pack(weight.detach().to(self.dtype), x), offset
 
     def pack(self, weight: Tensor, x: Tensor) -> Tensor:
         """The weight in blocks, for inputs such as ``x``."""

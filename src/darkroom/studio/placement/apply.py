@@ -20,11 +20,7 @@ from darkroom.studio.placement.precision import DTYPES
 
 def needs_of(model: Model) -> Needs:
     """What of a model the choices depend on."""
-    weights = [weight for part in model.parts.values() for weight in part.parameters()]
-    return Needs(
-        sum(weight.numel() for weight in model.network.parameters()),
-        sum(weight.numel() * weight.element_size() for weight in weights),
-    )
+    return Needs(sum(weight.numel() for weight in model.network.parameters()))
 
 
 def place(model: Model, precision: str | None = None) -> Placement:

@@ -8,16 +8,13 @@ from darkroom.studio.placement.precision import precision_for
 
 LARGE = 100e6
 """Parameters from which a step is long enough that a kernel is worth two seconds of building."""
-ROOM = 0.6
-"""Share of the machine's memory that weights and their packed copies may fill."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What of a model matters here: parameters of its network, and bytes of all its weights."""
+    """What of a model matters here: the parameters of its network."""
 
     parameters: int
-    bytes: int
 
     @property
     def large(self) -> bool:
@@ -44,7 +41,7 @@ def choose(machine: Machine, needs: Needs, precision: str | None = None) -> Plac
     precision = precision or best
     why = {"precision": reason if precision == best else "it was asked for"}
     why["threads"] = "one for each core that this process may use"
-    packed, why["packed"] = packing(machine, needs, precision)
+    packed, why["packed"] = packing(machine, precision)
     channels_last, why["channels_last"] = layout(packed)
     attention, why["attention"] = attention_for(machine, needs, precision)
     why["compiled"] = "on a processor it saves less of a picture than the compiler takes"
@@ -58,7 +55,7 @@ def layout(packed: bool) -> tuple[bool, str]:
     return False, "it gains nothing without packed weights"
 
 
-def packing(machine: Machine, needs: Needs, precision: str) -> tuple[bool, str]:
+def packing(machine: Machine, precision: str) -> tuple[bool, str]:
     """Whether weights are kept in the processor's own blocks, beside the model's."""
     if precision == "float32":
         return (
@@ -67,9 +64,7 @@ def packing(machine: Machine, needs: Needs, precision: str) -> tuple[bool, str]:
         )
     if not machine.has("onednn"):
         return False, "this torch has no oneDNN"
-    if 2 * needs.bytes > ROOM * machine.memory:
-        return False, "a second copy of the weights would not fit in memory"
-    return True, "weights are brought into the processor's blocks once, not at each call"
+    return True, "weights are brought into the processor's blocks once, not at each call, where memory allows"
 
 
 def attention_for(machine: Machine, needs: Needs, precision: str) -> tuple[str, str]:
