@@ -29,6 +29,7 @@ class Tool:
 BF16 = ("--precision", "bfloat16", "--channels-last")
 TOOLS: Mapping[str, Tool] = {
     "darkroom": Tool("Darkroom", "", "darkroom_unet"),
+    "darkroom-int8": Tool("Darkroom: int8", "", "darkroom_unet", ("--precision", "int8")),
     "diffusers": Tool("diffusers as installed: fp32", "diffusers", "diffusers_unet"),
     "diffusers-bf16": Tool("diffusers: bf16, channels last", "diffusers", "diffusers_unet", BF16),
     "diffusers-compiled": Tool("and compiled", "diffusers", "diffusers_unet", (*BF16, "--compile")),

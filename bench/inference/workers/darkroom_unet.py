@@ -13,6 +13,7 @@ from bench.inference.protocol import serve  # noqa: E402
 from bench.inference.workers.told import parser, question  # noqa: E402
 from darkroom.networks.conditioning import Conditioning  # noqa: E402
 from darkroom.studio.models import load_model  # noqa: E402
+from darkroom.studio.placement.precision import default_precision  # noqa: E402
 
 
 class Darkroom:
@@ -26,10 +27,11 @@ class Darkroom:
         self.cond = Conditioning(tokens=torch.from_numpy(asked.tokens))
 
     def load(self) -> None:
-        self.network = load_model(str(self.told.model / "pipeline"), "bfloat16").model.network
+        chosen = self.told.precision or default_precision()
+        self.network = load_model(str(self.told.model / "pipeline"), chosen).model.network
 
     def prepare(self) -> None:
-        """Nothing yet."""
+        """Nothing: it was set up for the machine when it was loaded."""
 
     @torch.inference_mode()
     def step(self) -> None:
@@ -41,7 +43,9 @@ class Darkroom:
 
 
 def main() -> None:
-    told = parser(__doc__).parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--precision", help="Left out, the machine's own choice.")
+    told = asked.parse_args()
     torch.set_num_threads(told.threads)
     serve(Darkroom(told), BEGUN)
 
