@@ -134,3 +134,11 @@ def test_every_step_of_every_grid_has_an_increment(name, schedule):
 
 def test_numbered_draws_are_those_of_philox():
     assert torch.equal(Brownian.run(3, 2, (4,))(2), Philox.run(3, 2, (4,))(2))
+
+
+@pytest.mark.parametrize(("shift", "steps"), [(2.0, 13), (2.0, 26), (3.0, 10)])
+def test_a_time_that_rounding_puts_outside_its_node_is_on_the_path(shift, steps):
+    """There alpha / (alpha + sigma) is a node to the last bit, (alpha / sigma)**2 is not."""
+    noise, grid = brownian(shape=(100,)), GRIDS["trailing"](Flow(shift=shift), steps)
+    drawn = torch.cat([noise.between(0, t, s) for t, s in grid.steps() if s.sigma > 0])
+    assert len(drawn) >= steps - 1 and 0.9 < float(drawn.std()) < 1.1

@@ -87,4 +87,5 @@ def _bridge(
 ) -> np.ndarray:
     """B(time) given B(low) and B(high); the last end, at infinite time, says nothing."""
     share = (time - low) / (high - low)
-    return below + share * (above - below) + math.sqrt((time - low) * (1 - share)) * eps
+    spread = max((time - low) * (1 - share), 0.0)  # rounding may put a time just outside its node
+    return below + share * (above - below) + math.sqrt(spread) * eps
