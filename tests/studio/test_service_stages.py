@@ -27,7 +27,8 @@ def made(monkeypatch):
     def read_model(name, *_):
         if name == "broken":
             raise DarkroomError("broken cannot be loaded")
-        return SimpleNamespace(model=SimpleNamespace(name=name, parts={"n": nn.Linear(1000, 1, bias=False)}))
+        model = SimpleNamespace(name=name, parts={"n": nn.Linear(1000, 1, bias=False)})
+        return SimpleNamespace(model=model, placement=SimpleNamespace(packed=False))
 
     class Hanging:
         def __init__(self, model, request):
