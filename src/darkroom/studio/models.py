@@ -81,6 +81,30 @@ def _mebibytes(path: Path) -> float:
     return round(sum(file.stat().st_size for file in files) / 2**20, 1)
 
 
+def read_model(
+    name: str,
+    precision: str = "float32",
+    variant: str | None = None,
+    allow_pickle: bool = False,
+    others: tuple[Path, ...] = (),
+) -> Loaded:
+    """A model read anew, whose weights may be in its file still: ``placement`` brings them, as memory allows.
+
+    Raises DarkroomError when the file is damaged or belongs to no known family, but not yet for damage that
+    only the weights show.
+    """
+    path = locate(name)
+    try:
+        model = load(path, Options(DTYPES[precision], variant, allow_pickle, others, later=True))
+        return Loaded(model, digest(path), place(model, precision))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DarkroomError(f"{path} cannot be loaded: {error}") from error
+
+
+open_model = lru_cache(maxsize=2)(read_model)
+"""The same, read once; the next call for the same is free."""
+
+
 def load_model(
     name: str,
     precision: str = "float32",
@@ -88,31 +112,14 @@ def load_model(
     allow_pickle: bool = False,
     others: tuple[Path, ...] = (),
 ) -> Loaded:
-    """A model with all its weights in memory; the next call for the same is free.
+    """The same, with all its weights in memory; the next call for the same is free.
 
-    Raises DarkroomError when the file is damaged or belongs to no known family.
+    Raises DarkroomError as :func:`read_model`, and for weights that are damaged.
     """
-    loaded = open_model(name, precision, variant, allow_pickle, others)
+    return whole(open_model(name, precision, variant, allow_pickle, others))
+
+
+def whole(loaded: Loaded) -> Loaded:
+    """The same, with all its weights in memory. Raises DarkroomError for weights that are damaged."""
     bring_all(loaded.model.parts.values())
     return loaded
-
-
-@lru_cache(maxsize=2)
-def open_model(
-    name: str,
-    precision: str = "float32",
-    variant: str | None = None,
-    allow_pickle: bool = False,
-    others: tuple[Path, ...] = (),
-) -> Loaded:
-    """The same model, whose weights may be in its file still: ``placement`` brings them, as memory allows.
-
-    Raises DarkroomError as :func:`load_model`, but for damage that only the weights show.
-    """
-    path = locate(name)
-    try:
-        options = Options(DTYPES[precision], variant, allow_pickle, others, later=True)
-        model = load(path, options)
-        return Loaded(model, digest(path), place(model, precision))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DarkroomError(f"{path} cannot be loaded: {error}") from error
