@@ -1,0 +1,94 @@
+"""Live redraw: a pause in typing or a move of a slider, and the picture develops; the newest wish wins."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from time import perf_counter
+
+from darkroom.errors import DarkroomError, InvalidRequest
+from darkroom.studio.expanding import expanded
+from darkroom.studio.request import Request
+from darkroom.studio.serving.jobs import JobView
+from darkroom.web.controls import Stage
+from darkroom.web.session import Session, data_url, source_of
+
+PAUSE = 0.2
+"""Seconds without a change before a picture is asked for."""
+DRAFT_STEPS = 5
+"""Steps of the first, quick picture: enough to see where it goes."""
+TAG = "page-live"
+"""Live pictures are no prints: they are forgotten when the next one is there."""
+
+
+class Live:
+    """Draws what ``wish`` asks for on a stage: a draft in a few steps first, then the whole.
+
+    ``wish`` gives the request, or None where there is nothing to draw; ``done`` is told of each whole picture.
+    """
+
+    def __init__(
+        self, session: Session, stage: Stage, wish: Callable[[], Request | None], done: Callable[[], None]
+    ) -> None:
+        self.session, self.stage, self.wish, self.done = session, stage, wish, done
+        self.running: asyncio.Task[None] | None = None
+        self.shown: str | None = None
+        self.whole = ""
+
+    def touch(self, pause: float = PAUSE) -> None:
+        """Something changed: draw again after a pause."""
+        if self.running is not None:
+            self.running.cancel()
+        self.running = self.session.run(self._redraw(pause))
+
+    def stop(self) -> None:
+        """Draw no further; what is there stays."""
+        if self.running is not None:
+            self.running.cancel()
+        self.stage.finish()
+
+    async def _redraw(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        try:
+            request = self.wish()
+        except InvalidRequest as error:
+            self.stage.says(str(error))
+            return
+        if request is None:
+            return
+        began = perf_counter()
+        if (request.steps or 0) > 2 * DRAFT_STEPS:
+            await self._develop(replace(request, steps=DRAFT_STEPS), "Draft")
+        view = await self._develop(request, "Developing")
+        if view is not None and view.pictures:
+            self.stage.says(f"{view.steps} steps in {perf_counter() - began:.1f} s, seed {request.seed}")
+            self.whole = view.pictures[0]
+            self.done()
+
+    async def _develop(self, request: Request, words: str) -> JobView | None:
+        """One picture on the stage; None where a newer one overtook it."""
+        service, session = self.session.service, self.session
+        view = service.submit(
+            expanded(request), owner=session.owner, previews=1, tag=TAG, latest=f"page {session.browser}"
+        )
+        self.stage.begin(request.steps or 0, (request.width or 1) / (request.height or 1))
+        async for event in service.events(view.id):
+            view = event.view
+            if event.kind == "queued" and view.position:
+                self.stage.says(f"Waiting: {view.position} before this one")
+            if event.kind == "preview" and event.pixels is not None:
+                self.stage.frame(view.step, data_url(event.pixels))
+                self.stage.says(f"{words}: step {view.step} of {view.steps}")
+        return self._ended(view, request)
+
+    def _ended(self, view: JobView, request: Request) -> JobView | None:
+        if view.error:
+            raise DarkroomError(view.error)
+        if not view.pictures:
+            return None
+        self.stage.finish(source_of(view.pictures[0]), request.prompt)
+        previous, self.shown = self.shown, view.id
+        if previous:
+            with suppress(DarkroomError):
+                self.session.service.forget(previous)
+        return view

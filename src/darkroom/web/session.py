@@ -1,0 +1,103 @@
+"""One open page: whose it is, what it watches, and how it speaks to its person."""
+
+import asyncio
+import base64
+from collections.abc import Coroutine
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from nicegui import background_tasks, ui
+from nicegui.client import Client
+from PIL import Image
+
+from darkroom.errors import DarkroomError
+from darkroom.studio.request import Request
+from darkroom.web.controls import Box, Press
+from darkroom.web.memory import Memory
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from darkroom.studio.serving.jobs import JobView
+    from darkroom.studio.serving.service import Service
+
+TOAST = 6.0
+"""Seconds that a sentence stays."""
+
+
+class Session:
+    """What all places of one open page share. Tasks that it runs end with the page."""
+
+    def __init__(self, service: "Service", owner: str, browser: str, memory: Memory, client: Client) -> None:
+        self.service, self.owner, self.browser, self.memory = service, owner, browser, memory
+        self.client, self.tasks = client, set[asyncio.Task[Any]]()
+        self.toasts = Box("toasts")
+        self.toasts.props("role=status aria-live=polite")
+        client.on_delete(self.close)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Run something beside the page; a DarkroomError in it becomes a sentence."""
+
+        async def telling() -> None:
+            with self.client:
+                try:
+                    await work
+                except DarkroomError as error:
+                    self.say(str(error), bad=True)
+
+        task = background_tasks.create(telling())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def close(self) -> None:
+        """Stop watching; jobs go on."""
+        for task in list(self.tasks):
+            task.cancel()
+
+    def say(self, sentence: str, bad: bool = False) -> None:
+        """Show a sentence for a while."""
+        with self.toasts:
+            toast = Box("toast bad" if bad else "toast", words=sentence[:1].upper() + sentence[1:])
+            ui.timer(TOAST + len(sentence) / 30, toast.delete, once=True)
+
+    def over(self) -> "Over":
+        """A sheet over the page, to be filled."""
+        with self.client.content:
+            return Over()
+
+
+class Over(Box):
+    """A sheet over the page; Escape, a press beside it and its cross close it."""
+
+    def __init__(self) -> None:
+        super().__init__("over")
+        self.props("role=dialog aria-modal=true tabindex=-1")
+        self.on("click.self", self.delete, args=[])
+        self.on("keydown.escape", self.delete, args=[])
+        with self, Box("sheet") as self.sheet:
+            Press("Close", self.delete, "bare icon close", "close")
+        ui.run_javascript(f"setTimeout(() => getHtmlElement({self.id})?.querySelector('.close')?.focus(), 50)")
+
+
+def source_of(picture: str) -> str:
+    """Where the browser finds a picture of a job."""
+    return f"/studio/pictures/{picture}"
+
+
+def data_url(pixels: "np.ndarray") -> str:
+    """A preview as an address that holds it: small, and a little lossy."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=82, method=0)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def pictures_of(view: "JobView") -> list[tuple[str, Request]]:
+    """The pictures of an ended job, each with the request that makes it alone."""
+    alone = [
+        request.single(i) if request.count > 1 else replace(request)
+        for request in view.requests
+        for i in range(request.count)
+    ]
+    return list(zip(view.pictures, alone, strict=False))
