@@ -5,9 +5,15 @@ from collections.abc import Callable, Mapping
 from darkroom.web.controls import Box, Field, Press
 
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "subject": ("What is there?", ("a red cat", "three green apples", "a robot holding a balloon", "a house and a tree")),
+    "subject": (
+        "What is there?",
+        ("a red cat", "three green apples", "a robot holding a balloon", "a house and a tree"),
+    ),
     "style": ("How is it made?", ("watercolour", "pixel art", "pencil sketch", "neon drawing")),
-    "composition": ("Where, and how arranged?", ("on a beach", "in a forest", "in a city", "in the snow", "on a blue background")),
+    "composition": (
+        "Where, and how arranged?",
+        ("on a beach", "in a forest", "in a city", "in the snow", "on a blue background"),
+    ),
     "light": ("What light?", ("at sunset", "in the rain", "under a starry sky")),
     "mood": ("What feeling?", ("calm", "joyful", "mysterious")),
 }
@@ -20,12 +26,14 @@ def built(parts: Mapping[str, str]) -> str:
     subject = said["subject"]
     if subject and said["style"]:
         subject = f"{_with_article(said['style'])} of {subject}"
-    sentence = " ".join(part for part in (subject or said["style"], said["composition"], said["light"]) if part)
+    sentence = " ".join(
+        part for part in (subject or said["style"], said["composition"], said["light"]) if part
+    )
     return ", ".join(part for part in (sentence, said["mood"]) if part)
 
 
 def _with_article(style: str) -> str:
-    """"a watercolour", "pixel art"."""
+    """ "a watercolour", "pixel art"."""
     if style.split()[0].lower() in ("a", "an", "the") or style.lower().endswith("art"):
         return style
     return f"{'an' if style[0].lower() in 'aeiou' else 'a'} {style}"

@@ -7,9 +7,9 @@ from nicegui import ui
 from nicegui.element import Element
 from nicegui.elements.mixins.value_element import ValueElement
 
-from darkroom.web.signs import sign
-
 Handler = Callable[..., Any]
+ROUTE = "/studio/assets"
+"""Where the browser finds our own scripts, styles and drawings."""
 
 
 class Box(Element):
@@ -28,7 +28,7 @@ class Box(Element):
 
 
 class Press(Box):
-    """A button. ``kind`` is "", "main" (the one act of a place), "bare" or "icon"; ``title`` names a bare sign."""
+    """A button. ``kind`` is "", "main" (the one act of a place), "bare" or "icon"; ``title`` names a sign."""
 
     def __init__(
         self, words: str, do: Handler, kind: str = "", drawing: str | None = None, title: str = ""
@@ -56,8 +56,9 @@ class Press(Box):
 
 
 def drawn(name: str) -> None:
-    """A small drawing."""
-    ui.html(sign(name), sanitize=False, tag="span").classes("sign-box")
+    """A small drawing from assets/signs.svg, in the colour of the words beside it."""
+    html = f'<svg class="sign" aria-hidden="true"><use href="{ROUTE}/signs.svg#{name}"/></svg>'
+    ui.html(html, sanitize=False, tag="span").classes("sign-box")
 
 
 def said(element: Element, **props: Any) -> None:

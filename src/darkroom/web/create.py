@@ -42,7 +42,12 @@ class Create:
 
     def _stage(self) -> None:
         self.prompt = Field(
-            "area", "", self.form.prompt, lambda event: self._typed(event.value), placeholder=PLACEHOLDER, rows=2
+            "area",
+            "",
+            self.form.prompt,
+            lambda event: self._typed(event.value),
+            placeholder=PLACEHOLDER,
+            rows=2,
         ).classes("large")
         self.prompt.on("enter", self.develop, args=[])
         self.unknown = Box("small soft").style("min-height: 21px; margin: 6px 4px 12px")

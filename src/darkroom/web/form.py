@@ -7,7 +7,13 @@ from typing import Any
 
 from darkroom.studio.request import Request, random_seed
 
-SHAPES: dict[str, tuple[int, int]] = {"1:1": (1, 1), "4:3": (4, 3), "3:4": (3, 4), "16:9": (16, 9), "9:16": (9, 16)}
+SHAPES: dict[str, tuple[int, int]] = {
+    "1:1": (1, 1),
+    "4:3": (4, 3),
+    "3:4": (3, 4),
+    "16:9": (16, 9),
+    "9:16": (9, 16),
+}
 """Width to height."""
 CELL = 16
 """Sides are multiples of it: every model here draws them."""

@@ -24,7 +24,7 @@ TAG = "page-live"
 class Live:
     """Draws what ``wish`` asks for on a stage: a draft in a few steps first, then the whole.
 
-    ``wish`` gives the request, or None where there is nothing to draw; ``done`` is told of each whole picture.
+    ``wish`` gives the request, or None where there is nothing to draw; ``done`` hears of each whole picture.
     """
 
     def __init__(

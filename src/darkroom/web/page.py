@@ -12,6 +12,7 @@ from darkroom.studio.request import Request
 from darkroom.web import theme
 from darkroom.web.controls import Box
 from darkroom.web.create import Create
+from darkroom.web.explain import Explain
 from darkroom.web.memory import Memory, browser_of
 from darkroom.web.pictures import router
 from darkroom.web.session import Session
@@ -33,15 +34,17 @@ class Page:
         with box:
             if path == "/":
                 self.create = Create(self.session, self.go)
+            elif path == "/explain":
+                self.explain = Explain(self.session)
 
     def go(self, path: str, request: Request | None = None, picture: str = "") -> None:
         """Open a place with a picture."""
         self.shell.go(path)
+        if path == "/explain" and request is not None:
+            self.explain.take(request)
 
 
-def add_pages(
-    app: FastAPI, service: "Service", owner_of: Callable[[Call], str] = lambda call: ""
-) -> None:
+def add_pages(app: FastAPI, service: "Service", owner_of: Callable[[Call], str] = lambda call: "") -> None:
     """Put the page on ``app``, over a running service; last of all routes, since it takes what is left.
 
     ``owner_of`` says whose the work of a call is; the local user's is ''. Once a process.
@@ -58,7 +61,9 @@ def add_pages(
 
     for path, name in PLACES.items():
         ui.page(path, title=f"{name} · Darkroom", favicon=theme.ICON)(_named(build, name))
-    ui.run_with(app, title="Darkroom", dark=None, tailwind=False, show_welcome_message=False, reconnect_timeout=30)
+    ui.run_with(
+        app, title="Darkroom", dark=None, tailwind=False, show_welcome_message=False, reconnect_timeout=30
+    )
 
 
 def _named(build: Callable[[Call], None], name: str) -> Callable[[Call], None]:

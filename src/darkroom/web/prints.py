@@ -188,7 +188,5 @@ def progress_words(view: JobView) -> str:
 
 
 def time_words(seconds: float) -> str:
-    """"12 s", "3 min"."""
+    """ "12 s", "3 min"."""
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
-
-

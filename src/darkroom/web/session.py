@@ -78,7 +78,9 @@ class Over(Box):
         self.on("keydown.escape", self.delete, args=[])
         with self, Box("sheet") as self.sheet:
             Press("Close", self.delete, "bare icon close", "close")
-        ui.run_javascript(f"setTimeout(() => getHtmlElement({self.id})?.querySelector('.close')?.focus(), 50)")
+        ui.run_javascript(
+            f"setTimeout(() => getHtmlElement({self.id})?.querySelector('.close')?.focus(), 50)"
+        )
 
 
 def source_of(picture: str) -> str:

@@ -19,7 +19,9 @@ AUTO = "as the model says"
 class Settings:
     """Fields for all that a form holds beside its prompt; ``changed(name, value)`` is told of each change."""
 
-    def __init__(self, form: Form, models: list[str], styles: list[str], changed: Callable[..., None]) -> None:
+    def __init__(
+        self, form: Form, models: list[str], styles: list[str], changed: Callable[..., None]
+    ) -> None:
         self.form, self.changed = form, changed
         self.fields: dict[str, Field] = {}
         self.filling = False
@@ -50,11 +52,15 @@ class Settings:
         if not self.filling:
             self.changed(**{name: value})
 
-    def _field(self, name: str, kind: str, label: str, make: Callable[[Any], Any] = lambda x: x, **more: Any) -> None:
+    def _field(
+        self, name: str, kind: str, label: str, make: Callable[[Any], Any] = lambda x: x, **more: Any
+    ) -> None:
         change: Handler = lambda event: self._told(name, make(event.value))  # noqa: E731
         self.fields[name] = Field(kind, label, getattr(self.form, name), change, **more)
 
-    def _choice(self, name: str, label: str, options: dict[str, str], make: Callable[[str], Any] = str) -> None:
+    def _choice(
+        self, name: str, label: str, options: dict[str, str], make: Callable[[str], Any] = str
+    ) -> None:
         value = getattr(self.form, name)
         change: Handler = lambda event: self._told(name, make(event.value))  # noqa: E731
         self.fields[name] = Choice(label, options, "" if value is None else str(value), change)

@@ -1,47 +1,38 @@
 """The look: style sheets of our own, light and dark, and the shell of the page with its places."""
 
 from collections.abc import Callable, Mapping
-from html import escape
 from pathlib import Path
 
 from nicegui import ui
 
-from darkroom.web.controls import Box, Press, drawn, said
+from darkroom.web.controls import ROUTE, Box, Press, drawn, said
+from darkroom.web.memory import COOKIE
 
 ASSETS = Path(__file__).parent / "assets"
-ROUTE = "/studio/assets"
 SHEETS = ("base.css", "create.css", "edit.css", "explain.css", "library.css")
 
-# Before the first paint, so that nothing flashes: the theme that was chosen, else the system's.
-THEME = """
-(() => {
-  const wanted = () => localStorage.darkroomTheme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  const lay = () => { document.documentElement.dataset.theme = wanted(); };
-  window.turnTheme = () => { localStorage.darkroomTheme = wanted() === "dark" ? "light" : "dark"; lay(); };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", lay);
-  lay();
-})();
-"""
-
-ICON = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#151413"/>'
-    '<circle cx="16" cy="16" r="7" fill="#ff7d52"/></svg>'
-)
+ICON = (ASSETS / "icon.svg").read_text()
+"""For the browser's tab."""
 
 
 def head(browser: str) -> None:
     """Style sheets, the theme, and the name by which this browser is known again."""
     for sheet in SHEETS:
-        path = ASSETS / sheet
-        ui.add_head_html(f'<link rel="stylesheet" href="{ROUTE}/{sheet}?{int(path.stat().st_mtime)}">')
-    cookie = f"darkroom_browser={escape(browser)}; path=/; max-age=31536000; samesite=strict"
-    ui.add_head_html(f"<script>{THEME} document.cookie = '{cookie}';</script>")
+        ui.add_head_html(f'<link rel="stylesheet" href="{_asset(sheet)}">')
+    ui.add_head_html(f'<script src="{_asset("theme.js")}"></script>')
+    cookie = f"{COOKIE}={browser}; path=/; max-age=31536000; samesite=strict"
+    ui.add_head_html(f"<script>document.cookie = '{cookie}';</script>")
+
+
+def _asset(name: str) -> str:
+    """Its address, which changes with the file."""
+    return f"{ROUTE}/{name}?{int((ASSETS / name).stat().st_mtime)}"
 
 
 class Shell:
     """The bar at the top (its links at the foot of a phone) and a box for each place, of which one is seen.
 
-    ``places`` are their names by path; ``opened`` is told the path of a place when it is first seen, to fill it.
+    ``places`` are their names by path; ``opened`` fills the box of a place that is seen for the first time.
     """
 
     def __init__(self, places: Mapping[str, str], opened: Callable[[str, Box], None]) -> None:
@@ -75,7 +66,9 @@ class Shell:
     def go(self, path: str) -> None:
         """Show a place and put it in the browser's history."""
         self.show(path)
-        ui.run_javascript(f"if (location.pathname !== '{path}') history.pushState(null, '', '{path}'); scrollTo(0, 0);")
+        ui.run_javascript(
+            f"if (location.pathname !== '{path}') history.pushState(null, '', '{path}'); scrollTo(0, 0);"
+        )
 
     def show(self, path: str) -> None:
         """Show a place; an unknown one leaves all as it is."""
