@@ -1,6 +1,6 @@
 """From a request to pictures: the way through model, guide, sampler and engine."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -91,8 +91,9 @@ def _together(
     with ExitStack() as stack:
         with clock.time("encode"):
             filled = [fill(request, model) for request, model in zip(requests, models, strict=True)]
-            hung = stack.enter_context(hung_on(models, filled))
-            jobs = [jobs_of(*each) for each in zip(filled, models, hung, strict=True)]
+            hang = stack.enter_context(hung_on(models[0], filled[0]))  # those with attachments share a model
+            hung = list(map(hang, filled, models))
+            jobs = [list(jobs_of(*each)) for each in zip(filled, models, hung, strict=True)]
         with clock.time("sample"):
             run([(job, model) for some, model in zip(jobs, models, strict=True) for job in some], progress)
     results = []
@@ -104,18 +105,19 @@ def _together(
 
 
 @contextmanager
-def hung_on(models: Sequence[Model], requests: Sequence[Request]) -> Iterator[list[Hung]]:
-    """What hangs on each model while the block lasts; nothing is imported where nothing does.
+def hung_on(model: Model, request: Request) -> Iterator[Callable[[Request, Model], Hung]]:
+    """What a filled request hangs on its model hangs there while the block lasts.
 
-    Requests with attachments share one model, see :func:`by_weights`.
+    Yields what makes the :class:`Hung` of this request and of others that go with it, see :func:`by_weights`.
+    Nothing is imported where nothing hangs.
     """
-    if not requests[0].attached:
-        yield [Hung(model.network) for model in models]
+    if not request.attached:
+        yield lambda _, own: Hung(own.network)
         return
     from darkroom.studio.hanging import hanging
 
-    with hanging(models[0], requests) as hung:
-        yield hung
+    with hanging(model, request) as hang:
+        yield lambda other, _: hang(other)
 
 
 def fill(request: Request, model: Model) -> Request:
@@ -155,8 +157,11 @@ def _check_accepted(request: Request, model: Model) -> None:
             raise InvalidRequest(f"{model.name} takes no {wish}; leave that out, or choose another model.")
 
 
-def jobs_of(request: Request, model: Model, hung: Hung) -> list[Job]:
-    """One job a picture of a filled request, with what hangs on its model."""
+def jobs_of(request: Request, model: Model, hung: Hung, places: Iterable[int] | None = None) -> Iterator[Job]:
+    """One job a picture of a filled request, or of those at ``places``, with what hangs on its model.
+
+    Each is made when it is taken; the first takes longest, as prompts and pictures are encoded once for all.
+    """
     width, height = request.width or 0, request.height or 0
     options = (request.clip_skip, request.guidance, request.emphasis, hung.embeddings)
 
@@ -165,22 +170,19 @@ def jobs_of(request: Request, model: Model, hung: Hung) -> list[Job]:
         return model.encode_prompts([text], Reading(width, height, wanted, *options))
 
     process, sampler, grid = model.process_at(width, height), sampler_of(request), grid_of(request, model)
-    given, jobs = given_of(request, model), []
-    for i in range(request.count):
+    given = given_of(request, model)
+    for i in range(request.count) if places is None else places:
         guide = guide_of(request, encode, grid, hung.finish, middle_blocks(request, model))
         start = start_of(request.single(i), model, given, grid)
-        jobs.append(
-            Job(
-                sampler(start.x, grid, start.noise),
-                start.kept.guide(guide) if start.kept else seeing(guide, start.concat),
-                process,
-                hung.network,
-                sampler.questions(grid),
-                getattr(torch, request.precision),
-                start.kept.settle if start.kept else None,
-            )
+        yield Job(
+            sampler(start.x, grid, start.noise),
+            start.kept.guide(guide) if start.kept else seeing(guide, start.concat),
+            process,
+            hung.network,
+            sampler.questions(grid),
+            getattr(torch, request.precision),
+            start.kept.settle if start.kept else None,
         )
-    return jobs
 
 
 def middle_blocks(request: Request, model: Model) -> Sequence[bool]:

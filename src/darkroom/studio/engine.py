@@ -5,7 +5,7 @@ that question into questions for the network). Rows of one forward may stand at 
 different jobs, samplers, guides and step counts; none of them knows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -121,12 +121,17 @@ class Engine:
 
     def _forwards(self, asked: Sequence[tuple[Job, Query]]) -> Iterator[list[int]]:
         """The numbers of the questions that can share a forward pass, as few passes as there can be."""
-        groups: dict[object, list[int]] = {}
+        groups: dict[Hashable, list[int]] = {}
         for i, (job, query) in enumerate(asked):
-            who = id(query.network or job.network), job.process, job.precision
-            groups.setdefault((*who, query.x.shape[1:], query.cond.names), []).append(i)
+            groups.setdefault(group_of(job, query), []).append(i)
         for members in groups.values():
             yield from (members[i : i + self.max_rows] for i in range(0, len(members), self.max_rows))
+
+
+def group_of(job: Job, query: Query) -> Hashable:
+    """What questions must have in common to share a forward pass."""
+    network = id(query.network or job.network)
+    return network, job.process, job.precision, query.x.shape[1:], query.cond.names
 
 
 @torch.inference_mode()

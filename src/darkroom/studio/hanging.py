@@ -1,6 +1,6 @@
 """What requests hang on a model while their pictures are made: LoRAs, ControlNets, picture prompts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -24,15 +24,14 @@ from darkroom.weights.store import open_store
 
 
 @contextmanager
-def hanging(model: Model, requests: Sequence[Request]) -> Iterator[list[Hung]]:
-    """Hang what filled requests ask for on the model; it is as it was when the block is left.
+def hanging(model: Model, request: Request) -> Iterator[Callable[[Request], Hung]]:
+    """Hang what a filled request asks for on the model; it is as it was when the block is left.
 
-    They name the same LoRAs, ControlNets and IP-Adapters, so that their pictures are made together; control
-    pictures, strengths, picture prompts and embeddings are each one's own. Raises DarkroomError for what does
-    not fit the model.
+    Yields what tells of a request that names the same LoRAs, ControlNets and IP-Adapters, as this one does:
+    such pictures are made together, while control pictures, strengths, picture prompts and embeddings are
+    each one's own. Raises DarkroomError for what does not fit the model.
     """
-    first = requests[0]
-    attached, pickles = first.attached, first.allow_pickle
+    attached, pickles = request.attached, request.allow_pickle
     with ExitStack() as stack:
         notices = [stack.enter_context(_lora(model, lora, pickles)) for lora in attached.loras]
         paths = [one.model for one in attached.image_prompts]
@@ -44,7 +43,7 @@ def hanging(model: Model, requests: Sequence[Request]) -> Iterator[list[Hung]]:
         named = [*paths, *(control.model for control in attached.controls)]
         notices += [f"{path.name}: {told}" for path, told in zip(named, accounts, strict=True)]
         adapters = [one.adapter for one in seen]
-        yield [_hung(model, one, network, nets, adapters, notices) for one in requests]
+        yield lambda other: _hung(model, other, network, nets, adapters, notices)
 
 
 def _hung(

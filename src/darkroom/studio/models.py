@@ -77,21 +77,21 @@ def _mebibytes(path: Path) -> float:
     return round(sum(file.stat().st_size for file in files) / 2**20, 1)
 
 
-@lru_cache(maxsize=2)
-def load_model(
+def read_model(
     name: str,
     precision: str = "float32",
     variant: str | None = None,
     allow_pickle: bool = False,
     others: tuple[Path, ...] = (),
 ) -> Loaded:
-    """Load a model once; the next call for the same is free.
-
-    Raises DarkroomError when the file is damaged or belongs to no known family.
-    """
+    """Load a model anew. Raises DarkroomError when the file is damaged or belongs to no known family."""
     path = locate(name)
     try:
         model = load(path, Options(getattr(torch, precision), variant, allow_pickle, others))
         return Loaded(model, digest(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise DarkroomError(f"{path} cannot be loaded: {error}") from error
+
+
+load_model = lru_cache(maxsize=2)(read_model)
+"""Load a model once; the next call for the same is free."""

@@ -1,0 +1,42 @@
+"""What is refused at once, before a job is accepted."""
+
+from collections.abc import Sequence
+
+from darkroom.errors import DarkroomError, UnknownName
+from darkroom.studio import home, hub
+from darkroom.studio.expanding import expanded
+from darkroom.studio.request import Request
+from darkroom.studio.serving.limits import Limits
+
+
+def acceptable(requests: Sequence[Request], limits: Limits) -> tuple[Request, ...]:
+    """The requests with their choices made. Raises DarkroomError for what cannot be had, as far as that can
+    be told without the model.
+    """
+    limits.check(requests)
+    plain = tuple(one for request in requests for one in expanded(request))
+    for request in plain:
+        _check(request)
+    return plain
+
+
+def _check(request: Request) -> None:
+    from darkroom.diffusion.grids import find
+    from darkroom.studio.develop import sampler_of
+    from darkroom.studio.models import locate
+    from darkroom.studio.prompts import with_named_loras
+
+    if request.sampler is not None:
+        sampler_of(request)
+    if request.scheduler is not None:
+        try:
+            find(request.scheduler)
+        except KeyError:
+            from darkroom.diffusion.grids import GRIDS
+
+            raise UnknownName("scheduler", request.scheduler, GRIDS) from None
+    if request.model in home.named("models") or not hub.is_name(request.model):
+        locate(request.model)
+    for path in with_named_loras(request).files():
+        if not path.exists():
+            raise DarkroomError(f"there is no file '{path}'; check the path.")

@@ -1,0 +1,260 @@
+"""The service: takes jobs from many, makes their pictures together, and loses none."""
+
+import fcntl
+import math
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from darkroom.errors import DarkroomError
+from darkroom.studio import home
+from darkroom.studio.checks import check_whole
+from darkroom.studio.request import Request
+from darkroom.studio.serving.accepting import acceptable
+from darkroom.studio.serving.board import Board
+from darkroom.studio.serving.fairness import MOST
+from darkroom.studio.serving.jobs import Event, JobView, QueueFull, QuotaReached, Status
+from darkroom.studio.serving.ledger import Entry, Ledger, new_id
+from darkroom.studio.serving.limits import Limits
+from darkroom.studio.serving.live import LiveJob
+from darkroom.studio.serving.mail import Mailbox, reading, reading_async
+from darkroom.studio.serving.scribe import Scribe
+from darkroom.studio.serving.uploads import Uploads
+
+if TYPE_CHECKING:
+    from darkroom.studio.serving.worker import Worker
+
+
+class Service:
+    """One process's work on a folder: ``queue.sqlite``, ``pictures/`` and ``uploads/``.
+
+    By default ``$DARKROOM_HOME/studio``. Any thread may call. Raises DarkroomError where the folder cannot
+    be used, or another process uses it.
+    """
+
+    def __init__(self, folder: Path | None = None, limits: Limits | None = None) -> None:
+        self.folder = folder or home.home() / "studio"
+        self.limits = limits or Limits()
+        self._claim = _claim(self.folder)
+        self.ledger = Ledger(self.folder / "queue.sqlite")
+        self._board = Board(self.ledger)
+        self._scribe = Scribe(self._board, self.folder / "pictures")
+        self._uploads = Uploads(self.folder / "uploads")
+        self._worker: Worker | None = None
+        self._starting: threading.Thread | None = None
+        self._accepting = threading.Lock()
+        self._stopping = False
+        self._recover()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to work, in threads of its own; torch is imported there."""
+        self._scribe.start()
+        self._starting = threading.Thread(target=self._start, name="darkroom-start", daemon=True)
+        self._starting.start()
+
+    def _start(self) -> None:
+        from darkroom.studio.serving.worker import Worker
+
+        self._worker = Worker(self._board, self._scribe, self.limits, _memory())
+        self._worker.start()
+
+    def stop(self, drain: float = 30.0) -> None:
+        """Take no new work, finish what is under way within ``drain`` seconds, and leave the rest queued."""
+        self._stopping = True
+        if self._starting is not None:
+            self._starting.join()
+        if self._worker is not None:
+            self._worker.halt(drain)
+            self._worker.join()
+        self._scribe.finish()
+        self._board.close()
+        self.ledger.close()
+        os.close(self._claim)
+
+    def submit(
+        self,
+        requests: Sequence[Request],
+        *,
+        owner: str = "",
+        priority: int = 0,
+        previews: int = 0,
+        tag: str = "",
+        latest: str | None = None,
+        key: str | None = None,
+    ) -> JobView:
+        """Accept a job; when this returns, it is on disk and will be done or its failure told.
+
+        ``priority`` is from -10 to 10, more is sooner. ``previews`` asks for one every so many steps, 0 for
+        none. A newer job of the same (owner, ``latest``) overtakes: older ones are cancelled. The same
+        (owner, ``key``) again returns the first job. Raises DarkroomError for what cannot be had, QueueFull
+        and QuotaReached.
+        """
+        if self._stopping:
+            raise DarkroomError("the service is stopping; submit the job again when it is back.")
+        check_whole("priority", priority, -MOST, MOST)
+        check_whole("previews", previews, 0, 1000)
+        if key is not None and (known := self.ledger.by_key(owner, key)):
+            return self._board.view_of(known)
+        plain = acceptable(requests, self.limits)
+        entry = Entry(
+            id=new_id(),
+            owner=owner,
+            requests=plain,
+            pictures=tuple(new_id() for request in plain for _ in range(request.count)),
+            created=time.time(),
+            key=key,
+            tag=tag,
+            priority=priority,
+            latest=latest,
+            previews=previews,
+        )
+        return self._accept(entry)
+
+    def _accept(self, entry: Entry) -> JobView:
+        with self._accepting:
+            self._check_room(entry)
+            accepted, overtaken = self.ledger.accept(entry, self._uploads.names_in(entry.requests))
+            for job in filter(None, map(self._board.get, overtaken)):
+                self._board.gone(job)
+            if accepted is entry:
+                self._board.add(LiveJob.of(entry))
+        return self._board.view_of(accepted)
+
+    def _check_room(self, entry: Entry) -> None:
+        """Raise QueueFull or QuotaReached; a job that overtakes takes the place of others."""
+        jobs = [
+            job
+            for job in self._board.jobs()
+            if entry.latest is None or (job.entry.owner, job.entry.latest) != (entry.owner, entry.latest)
+        ]
+        if sum(job.entry.owner == entry.owner for job in jobs) >= self.limits.per_owner:
+            raise QuotaReached(
+                f"you have {self.limits.per_owner} jobs here that have not ended; wait for one of them.",
+                self._retry_after(),
+            )
+        if len(jobs) >= self.limits.queue:
+            raise QueueFull("the queue is full; try again in a while.", self._retry_after())
+
+    def _retry_after(self) -> float:
+        return 1.0
+
+    def cancel(self, job: str) -> JobView:
+        """End a job now; work on it stops at the next step. One that has ended stays as it is.
+
+        Raises NoSuchJob.
+        """
+        if live := self._board.get(job):
+            self._board.end(live, Status.CANCELLED)
+        return self.view(job)
+
+    def view(self, job: str) -> JobView:
+        """How a job stands. Raises NoSuchJob."""
+        return self._board.view(job)
+
+    def jobs(
+        self, *, owner: str | None = None, limit: int = 100, before: float | None = None
+    ) -> list[JobView]:
+        """Jobs, the newest first: of one owner or of all, made before a Unix time."""
+        return [self._board.view_of(entry) for entry in self.ledger.entries(owner, limit, before)]
+
+    def watch(self, job: str) -> Iterator[Event]:
+        """How a job stands, then what happens to it, ending with "ended"; blocks between.
+
+        Ends early when the service stops. Raises NoSuchJob.
+        """
+        return reading(lambda box: self._board.subscribe(job, box))
+
+    def events(self, job: str) -> AsyncIterator[Event]:
+        """The same for asyncio."""
+        return reading_async(lambda box: self._board.subscribe(job, box))
+
+    def wait(self, job: str, timeout: float | None = None) -> JobView:
+        """How a job ended, or stands after ``timeout`` seconds. Raises NoSuchJob."""
+        until = time.monotonic() + (math.inf if timeout is None else timeout)
+        rung = threading.Event()
+        box = Mailbox(rung.set)
+        leave = self._board.subscribe(job, box)
+        while not box.take()[1] and rung.wait(min(until - time.monotonic(), threading.TIMEOUT_MAX)):
+            rung.clear()
+        leave()
+        return self.view(job)
+
+    def picture(self, picture: str) -> Path:
+        """The PNG of a picture, with its record. Raises DarkroomError for an id that there is not."""
+        if not self.ledger.is_made(picture):
+            raise DarkroomError("there is no such picture; it may have been deleted.")
+        return self._scribe.path(picture)
+
+    def forget(self, job: str) -> None:
+        """Delete a job, its pictures and its words. Raises NoSuchJob."""
+        self.cancel(job)
+        for picture in self.ledger.forget(job):
+            self._scribe.path(picture).unlink(missing_ok=True)
+
+    def keep_upload(self, data: bytes) -> Path:
+        """Keep a picture that a request is to name; swept when no job reads it."""
+        return self._uploads.keep(data)
+
+    def load(self) -> Mapping[str, float | int]:
+        """How busy it is."""
+        jobs = self._board.jobs()
+        running = sum(job.started is not None for job in jobs)
+        return {"queued": len(jobs) - running, "running": running}
+
+    def _recover(self) -> None:
+        """Take up what was accepted and not ended; pictures that are on disk are not made again."""
+        for entry in self.ledger.unfinished():
+            job = LiveJob.of(entry)
+            for shot in job.shots:
+                path = self._scribe.path(shot.id)
+                if path.is_file():
+                    shot.made, job.bytes = True, job.bytes + path.stat().st_size
+                    job.waiting.remove(shot)
+            if job.waiting:
+                self._board.add(job)
+            else:
+                self._board.end(job, Status.DONE)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete files that belong to no job, and jobs that were kept long enough."""
+        for job in self.ledger.expired(time.time() - self.limits.kept_days * 86400, self.limits.kept_bytes):
+            self.forget(job)
+        known = self.ledger.picture_ids()
+        folder = self.folder / "pictures"
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.stem not in known:
+                path.unlink(missing_ok=True)
+        self._uploads.sweep(self.ledger.upload_names())
+
+
+def _claim(folder: Path) -> int:
+    """Lock the folder for this process; the system lets go of it when the process ends, however it does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DarkroomError(f"cannot use '{folder}': {error.strerror}; choose another folder.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise DarkroomError(
+            f"another Darkroom works in '{folder}'; stop it or choose another folder."
+        ) from None
+    return lock
+
+
+def _memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,134 @@
+"""Models in memory, each in one state at a time: with the LoRAs, ControlNets, IP-Adapters of some requests.
+
+A model is loaded beside the work, by a thread of its own. Its state changes only when no picture is under way
+on it. While others wait for another state, a state takes new pictures for ``TENURE`` seconds, so that neither
+starves and weights are not changed for each picture.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from time import monotonic
+
+from torch import nn
+
+from darkroom.studio.attachments import Attachments
+from darkroom.studio.develop import fill, how_loaded, hung_on
+from darkroom.studio.hung import Hung
+from darkroom.studio.models import Loaded, read_model
+from darkroom.studio.request import Request
+
+TENURE = 10.0
+PLAIN = Attachments().weights
+"""The state in which nothing hangs on a model."""
+
+
+@dataclass(eq=False)
+class Stage:
+    """A loaded model, its state, and how many pictures are under way on it."""
+
+    loaded: Loaded
+    bytes: int
+    weights: Hashable = PLAIN
+    users: int = 0
+    used: float = field(default_factory=monotonic)
+    since: float = field(default_factory=monotonic)
+    wanted_otherwise: bool = False
+    _hang: Callable[[Request], Hung] | None = None
+    _hanging: ExitStack = field(default_factory=ExitStack)
+
+    def hung(self, request: Request) -> Hung:
+        """What the network is told of a filled request, whose state the model is in."""
+        if self._hang is not None:
+            return self._hang(request)
+        model = self.loaded.model
+        with hung_on(model, request) as hang:  # at most words of its own, which change nothing
+            return hang(request, model)
+
+    def ready(self, request: Request) -> bool:
+        """Whether pictures of a request may begin now; brings the model into its state where it can be."""
+        wanted = request.attached.weights
+        if wanted == self.weights:
+            return not (self.wanted_otherwise and self.users and monotonic() - self.since > TENURE)
+        self.wanted_otherwise = True
+        if self.users:
+            return False
+        self.clear()
+        self._change(request)
+        return True
+
+    def _change(self, request: Request) -> None:
+        wanted = request.attached.weights
+        if wanted != PLAIN:
+            model, filled = self.loaded.model, fill(request, self.loaded.model)
+            hang = self._hanging.enter_context(hung_on(model, filled))
+            self._hang = lambda other: hang(other, model)
+        self.weights, self.since, self.wanted_otherwise = wanted, monotonic(), False
+
+    def clear(self) -> None:
+        """Take off what hangs on the model."""
+        hanging, self._hanging, self._hang = self._hanging, ExitStack(), None
+        self.weights = PLAIN
+        hanging.close()
+
+
+class Stages:
+    """The models that are in memory, the least used dropped where together they are more than ``most`` bytes.
+
+    ``loaded`` is called, in another thread, when one more is there.
+    """
+
+    def __init__(self, most: int, loaded: Callable[[], None]) -> None:
+        self._most, self._loaded = most, loaded
+        self._stages: dict[Hashable, Stage] = {}
+        self._loading: dict[Hashable, Future[Loaded]] = {}
+        self._loader = ThreadPoolExecutor(1, "darkroom-loader")
+
+    def of(self, request: Request) -> Stage | None:
+        """The stage for a request; None while its model is being loaded. Raises DarkroomError."""
+        key = how_loaded(request)
+        if key not in self._stages:
+            if key not in self._loading:
+                self._loading[key] = self._loader.submit(read_model, *key)
+                self._loading[key].add_done_callback(lambda _: self._loaded())
+            if not self._loading[key].done():
+                return None
+            self._keep(key, self._loading.pop(key).result())
+        self._stages[key].used = monotonic()
+        return self._stages[key]
+
+    def known(self, request: Request) -> Stage | None:
+        """The stage for a request if its model is in memory."""
+        return self._stages.get(how_loaded(request))
+
+    def _keep(self, key: Hashable, loaded: Loaded) -> None:
+        self._stages[key] = Stage(loaded, size_of(loaded.model.parts.values()))
+        idle = sorted(
+            (one for one, stage in self._stages.items() if not stage.users and one != key),
+            key=lambda one: self._stages[one].used,
+        )
+        while idle and self.bytes > self._most:
+            self._stages.pop(idle.pop(0)).clear()
+
+    @property
+    def bytes(self) -> int:
+        """What all models take."""
+        return sum(stage.bytes for stage in list(self._stages.values()))
+
+    def close(self) -> None:
+        """Leave every model as its file has it."""
+        self._loader.shutdown(wait=True, cancel_futures=True)
+        for stage in self._stages.values():
+            stage.clear()
+        self._stages.clear()
+
+
+def size_of(modules: Iterable[nn.Module]) -> int:
+    """Bytes of the weights and buffers of modules, shared ones once."""
+    tensors = {
+        tensor.data_ptr(): tensor.nbytes
+        for module in modules
+        for tensor in (*module.parameters(), *module.buffers())
+    }
+    return sum(tensors.values())
