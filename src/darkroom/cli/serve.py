@@ -58,10 +58,11 @@ def serve(folder: Path | None, opening: bool, **options: Any) -> None:
       darkroom serve --port 8000 --no-page
       darkroom serve --host 0.0.0.0 --token-file tokens.txt --allow-host studio.example.org
     """
-    settings, limits = settings_of(options), limits_of(options)
+    settings = settings_of(options)
+    limits = limits_of(options)
     try:
         from darkroom.server.app import create_app
-        from darkroom.server.run import serve_until_stopped
+        from darkroom.server.run import bound, serve_until_stopped
     except ImportError as error:
         raise DarkroomError(
             f"serving needs {error.name}; install it with: pip install 'darkroom[serve]'"
@@ -69,8 +70,11 @@ def serve(folder: Path | None, opening: bool, **options: Any) -> None:
     from darkroom.studio.home import home
     from darkroom.studio.serving.service import Service
 
-    with Service(folder or home() / "studio", limits) as service:
-        serve_until_stopped(create_app(service, settings), click.echo, opening and settings.page)
+    listening = bound(settings)
+    service = Service(folder or home() / "studio", limits)
+    app = create_app(service, settings)
+    service.start()
+    serve_until_stopped(app, listening, click.echo, opening and settings.page)
 
 
 def settings_of(options: dict[str, Any]) -> "Settings":

@@ -23,7 +23,7 @@ and AUTOMATIC1111's (`/sdapi/v1`), for the clients that know them.
 
 
 def create_app(service: Service, settings: Settings | None = None) -> FastAPI:
-    """The app that answers for a service, which the caller has started and stops.
+    """The app that answers for a service, which the caller has started; when the app ends, it stops it.
 
     What is under the guard is everything: routes, mounted apps and sockets.
     """
@@ -69,4 +69,4 @@ async def _living(app: FastAPI) -> AsyncIterator[None]:
 
 async def _stopped(desk: Desk) -> None:
     await desk.stopping.wait()
-    await asyncio.to_thread(desk.service.stop, desk.settings.drain)
+    await desk.stop()

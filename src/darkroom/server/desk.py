@@ -4,7 +4,8 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -52,12 +53,18 @@ class Uploads:
 
 @dataclass
 class Desk:
-    """Where the doors meet. ``stopping`` is set when no more work is taken."""
+    """Where the doors meet.
+
+    ``awaited`` are jobs that nobody will ask for once the connection that waits for them is gone.
+    ``stopping`` is set when no more work is taken.
+    """
 
     service: Service
     settings: Settings
     uploads: Uploads = field(default_factory=Uploads)
+    awaited: set[str] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: bool = False
 
     def submit(self, requests: Sequence[Request], *, owner: str, tag: str, **more: Any) -> JobView:
         """Give the service a job. Raises DarkroomError for what cannot be had, now or at all."""
@@ -69,6 +76,29 @@ class Desk:
         if self.settings.log_prompts:
             log.info("job %s: %s", job.id, " | ".join(repr(request.prompt) for request in requests))
         return job
+
+    @asynccontextmanager
+    async def waiting(self, job: str) -> AsyncIterator[None]:
+        """While a client waits for a job; if it does not wait for the end, the job is cancelled."""
+        self.awaited.add(job)
+        try:
+            yield
+        finally:
+            self.awaited.discard(job)
+            await asyncio.shield(asyncio.to_thread(self._cancel, job))
+
+    async def stop(self) -> None:
+        """End the service: what runs is finished, what is waited for and not begun is cancelled."""
+        self.stopping.set()
+        for job in list(self.awaited):
+            if self.service.view(job).started is None:
+                await asyncio.to_thread(self._cancel, job)
+        await asyncio.to_thread(self.service.stop, self.settings.drain)
+        self.stopped = True
+
+    def _cancel(self, job: str) -> None:
+        if not self.stopped and not self.service.view(job).status.ended:
+            self.service.cancel(job)
 
     def keep(self, data: bytes, name: str = "the picture") -> Path:
         """Check a picture that a client sent and keep it; raises DarkroomError."""

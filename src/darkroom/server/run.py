@@ -54,15 +54,13 @@ class Server(uvicorn.Server):
             self.loop.call_soon_threadsafe(self.desk.stopping.set)
 
 
-def serve_until_stopped(app: FastAPI, say: Callable[[str], None], opening: bool = False) -> None:
-    """Listen where the settings say, and tell by ``say`` where that is; ``opening`` shows it in a browser.
-
-    Raises DarkroomError where the address cannot be had.
-    """
+def serve_until_stopped(
+    app: FastAPI, listening: socket.socket, say: Callable[[str], None], opening: bool = False
+) -> None:
+    """Answer on a socket, and tell by ``say`` where that is; ``opening`` shows it in a browser."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     settings: Settings = app.state.desk.settings
-    listening = bound(settings)
     url = settings.url_at(listening.getsockname()[1])
 
     def ready() -> None:

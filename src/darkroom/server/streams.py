@@ -16,8 +16,8 @@ from darkroom.studio.serving.jobs import Event, JobView, Status
 
 BEAT = 15.0
 """Seconds of silence after which a stream shows that it lives."""
-FAULT = "Darkroom failed"
-"""How the service begins to say that it is to blame."""
+FAULT = "please report this."
+"""How the service ends a sentence that says that it is to blame itself."""
 
 
 class EventStream(StreamingResponse):
@@ -61,25 +61,26 @@ async def waited(
 
     Raises Refused where it failed, or the server stops first.
     """
-    follow = asyncio.ensure_future(_end_of(desk, job, heard))
     gone = asyncio.ensure_future(_gone(request))
     try:
-        await asyncio.wait({follow, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not follow.done():
-            raise Refused("the client hung up.", 499)
-        return ended_well(follow.result())
+        async with desk.waiting(job.id):
+            follow = asyncio.ensure_future(_end_of(desk, job, heard))
+            await asyncio.wait({follow, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not follow.done():
+                follow.cancel()
+                raise Refused("the client hung up.", 499)
+            return ended_well(desk, follow.result())
     finally:
         gone.cancel()
-        if not follow.done() or follow.exception() is not None:
-            follow.cancel()
-            await asyncio.shield(run_in_threadpool(desk.service.cancel, job.id))
 
 
-def ended_well(view: JobView) -> JobView:
-    """The same. Raises Refused for a job that failed, with what it says."""
+def ended_well(desk: Desk, view: JobView) -> JobView:
+    """The same. Raises Refused for a job that failed, with what it says, and where the server stops first."""
+    if view.status is Status.CANCELLED and desk.stopping.is_set():
+        raise stopping()
     if view.status is Status.FAILED:
         message = view.error or "the job failed."
-        raise Refused(message, 500 if message.startswith(FAULT) else 422)
+        raise Refused(message, 500 if message.endswith(FAULT) else 422)
     return view
 
 

@@ -1,5 +1,6 @@
 """What our own API takes for a wish, and the requests that it stands for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +15,10 @@ from darkroom.server import names
 from darkroom.server.desk import Desk
 from darkroom.server.errors import Refused
 from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
-from darkroom.studio.expanding import expanded
+from darkroom.studio.expanding import expanded, known_styles
 from darkroom.studio.prompts import with_named_loras
 from darkroom.studio.request import MAX_COUNT, MAX_PROMPT, MAX_SEED, MAX_SIDE, MAX_STEPS, Request
+from darkroom.text.styles import styled
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 PictureId = Annotated[str, Field(description="The id of an upload, or of a picture that was made here.")]
@@ -128,16 +130,21 @@ def requests_of(wish: Wish, desk: Desk, owner: str) -> list[Request]:
     return ready(request, wish.styles)
 
 
-def ready(request: Request, styles: list[str]) -> list[Request]:
-    """Its requests with choices made, and LoRAs that prompts name found by name alone.
+def ready(request: Request, styles: Sequence[str]) -> list[Request]:
+    """The request with styles around its prompt, as the service takes it: that makes the choices in it.
 
-    Raises DarkroomError for a name that there is not.
+    Raises DarkroomError for a name that there is not, and for a prompt that would name a LoRA by a path.
     """
     if request.sampler is not None and request.sampler not in SAMPLERS:
         raise UnknownName("sampler", request.sampler, SAMPLERS)
     if request.scheduler is not None:
         request = replace(request, scheduler=scheduler_named(request.scheduler))
-    return [with_named_loras(one, names.find) for one in expanded(request, styles)]
+    if styles:
+        prompt, negative = styled(request.prompt, request.negative, styles, known_styles())
+        request = replace(request, prompt=prompt, negative=negative)
+    for one in expanded(request):
+        with_named_loras(one, names.find)
+    return [request]
 
 
 def scheduler_named(name: str) -> str:
