@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from darkroom import __version__
 from darkroom.server import catalogue, jobs, login, pictures
+from darkroom.server.openai import door as openai
 from darkroom.server.desk import Desk
 from darkroom.server.errors import explain
 from darkroom.server.guard import Guard
@@ -40,7 +41,7 @@ def create_app(service: Service, settings: Settings | None = None) -> FastAPI:
     )
     app.state.desk = Desk(service, settings)
     explain(app)
-    for part in (jobs, pictures, catalogue, login):
+    for part in (jobs, pictures, catalogue, openai, login):
         app.include_router(part.router)
     if settings.page:
         from darkroom.web.page import add_pages

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from fastapi import Request as HttpRequest
 
+from darkroom.server.checking import checked
 from darkroom.server.errors import Refused
 from darkroom.server.incoming import check_picture
 from darkroom.server.settings import Settings
@@ -99,6 +100,10 @@ class Desk:
     def _cancel(self, job: str) -> None:
         if not self.stopped and not self.service.view(job).status.ended:
             self.service.cancel(job)
+
+    def checked(self, request: Request, styles: Sequence[str] = ()) -> Request:
+        """The request, ready to be submitted, with styles around its prompt. Raises DarkroomError."""
+        return checked(request, styles)
 
     def keep(self, data: bytes, name: str = "the picture") -> Path:
         """Check a picture that a client sent and keep it; raises DarkroomError."""

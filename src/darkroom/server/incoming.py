@@ -54,3 +54,39 @@ def from_base64(text: str, name: str = "the picture") -> bytes:
 def to_base64(data: bytes) -> str:
     """As all our doors send pictures."""
     return base64.b64encode(data).decode()
+
+
+def transparent(data: bytes) -> bytes | None:
+    """A mask that is white where a picture is wholly transparent; None where it nowhere is."""
+    alpha = _alpha(data)
+    if alpha is None or alpha.getextrema()[0] != 0:
+        return None
+    return packed(alpha.point([255] + [0] * 255))
+
+
+def mask_for(mask: bytes, picture: bytes, pixels: int) -> bytes:
+    """OpenAI's mask as ours: white where it is wholly transparent. Raises InvalidRequest for one that fits not."""
+    check_picture(mask, pixels, "the mask")
+    if _size(mask) != _size(picture):
+        raise InvalidRequest("the mask and the image differ in size; make the mask as large as the image.")
+    white = transparent(mask)
+    if white is None:
+        raise InvalidRequest("the mask is nowhere transparent; make it so where the image is to change.")
+    return white
+
+
+def packed(image: Image.Image) -> bytes:
+    """A PNG."""
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        return image.size
+
+
+def _alpha(data: bytes) -> Image.Image | None:
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None

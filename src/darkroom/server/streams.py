@@ -7,7 +7,6 @@ from contextlib import aclosing
 from typing import Any
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from darkroom.server.desk import Desk, stopping

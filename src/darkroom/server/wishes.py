@@ -1,24 +1,16 @@
 """What our own API takes for a wish, and the requests that it stands for."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-import darkroom.families.grids  # noqa: F401  they join the registry
-from darkroom.diffusion.grids import GRIDS, find
-from darkroom.diffusion.samplers import SAMPLERS
-from darkroom.errors import DarkroomError, UnknownName
+from darkroom.errors import DarkroomError
 from darkroom.server import names
 from darkroom.server.desk import Desk
 from darkroom.server.errors import Refused
 from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
-from darkroom.studio.expanding import expanded, known_styles
-from darkroom.studio.prompts import with_named_loras
 from darkroom.studio.request import MAX_COUNT, MAX_PROMPT, MAX_SEED, MAX_SIDE, MAX_STEPS, Request
-from darkroom.text.styles import styled
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 PictureId = Annotated[str, Field(description="The id of an upload, or of a picture that was made here.")]
@@ -122,37 +114,12 @@ def requests_of(wish: Wish, desk: Desk, owner: str) -> list[Request]:
         return None if name is None else picture_of(name, desk, owner)
 
     request = Request(
-        **plain | pairs | {"model": names.model(wish.model or desk.settings.model)},
+        **plain | pairs | {"model": wish.model or desk.settings.model},
         init_image=picture(wish.init_image),
         mask=picture(wish.mask),
         attached=attached_of(wish, desk, owner),
     )
-    return ready(request, wish.styles)
-
-
-def ready(request: Request, styles: Sequence[str]) -> list[Request]:
-    """The request with styles around its prompt, as the service takes it: that makes the choices in it.
-
-    Raises DarkroomError for a name that there is not, and for a prompt that would name a LoRA by a path.
-    """
-    if request.sampler is not None and request.sampler not in SAMPLERS:
-        raise UnknownName("sampler", request.sampler, SAMPLERS)
-    if request.scheduler is not None:
-        request = replace(request, scheduler=scheduler_named(request.scheduler))
-    if styles:
-        prompt, negative = styled(request.prompt, request.negative, styles, known_styles())
-        request = replace(request, prompt=prompt, negative=negative)
-    for one in expanded(request):
-        with_named_loras(one, names.find)
-    return [request]
-
-
-def scheduler_named(name: str) -> str:
-    """Our name for a scheduler, whatever it is called elsewhere. Raises UnknownName."""
-    try:
-        return find(name).name
-    except KeyError:
-        raise UnknownName("scheduler", name, GRIDS) from None
+    return [desk.checked(request, wish.styles)]
 
 
 def picture_of(picture: str, desk: Desk, owner: str) -> Path:
