@@ -17,6 +17,7 @@ from darkroom.cli.inspect import inspect
 from darkroom.cli.models import models
 from darkroom.cli.replay import replay
 from darkroom.cli.samplers import samplers
+from darkroom.cli.serve import serve
 from darkroom.cli.show import show
 from darkroom.cli.train import train
 from darkroom.errors import DarkroomError
@@ -89,5 +90,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (generate, replay, show, models, inspect, convert, samplers, train, evaluate):
+for command in (generate, replay, show, models, inspect, convert, samplers, serve, train, evaluate):
     main.add_command(command)
