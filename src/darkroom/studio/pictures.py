@@ -31,16 +31,19 @@ MAX_PIXELS = 64 * 2**20
 FRAME_MS, LAST_FRAME_MS = 100, 1500
 
 RECORD, PARAMETERS = "darkroom", "parameters"
+WORKFLOWS = ("prompt", "workflow")
+"""ComfyUI's graph as its server was sent it, and as its editor saves it."""
 EXIF_IFD, MAKER_NOTE, USER_COMMENT = 0x8769, 0x927C, 0x9286
 MAKER, UNICODE = b"darkroom\0", b"UNICODE\0"
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What a file says about its picture: our record in JSON, and the infotext of any tool."""
+    """What a file says about its picture: our record in JSON, the infotext of any tool, ComfyUI's graph."""
 
     record: str | None
     parameters: str | None
+    workflow: str | None = None
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,8 @@ def _texts(image: Image.Image) -> Texts:
     block = image.getexif().get_ifd(EXIF_IFD)
     note, comment = (_as_bytes(block.get(tag)) for tag in (MAKER_NOTE, USER_COMMENT))
     record = note.removeprefix(MAKER).decode("utf-8", "replace") if note.startswith(MAKER) else None
-    return Texts(chunks.get(RECORD, record), chunks.get(PARAMETERS, _user_comment(comment)))
+    workflow = next((chunks[key] for key in WORKFLOWS if key in chunks), None)
+    return Texts(chunks.get(RECORD, record), chunks.get(PARAMETERS, _user_comment(comment)), workflow)
 
 
 def _as_bytes(value: object) -> bytes:

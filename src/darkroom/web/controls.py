@@ -125,6 +125,32 @@ class Stage(Element, component="assets/stage.js"):
         said(self, words=words)
 
 
+class Drop(Element, component="assets/drop.js"):
+    """A place to drop, paste or choose a picture. ``given`` is told its name, title, width and height.
+
+    With ``text`` it takes JSON too, and tells its text and title. ``refused`` is told why not.
+    """
+
+    def __init__(
+        self, label: str, hint: str, given: Handler, refused: Handler, text: Handler | None = None
+    ) -> None:
+        super().__init__()
+        said(self, label=label, hint=hint, texts=text is not None)
+        self.on("given", lambda event: given(event.args))
+        self.on("refused", lambda event: refused(str(event.args)))
+        if text is not None:
+            self.on("text", lambda event: text(event.args))
+
+
+class Easel(Element, component="assets/mask.js"):
+    """A picture to paint a mask on; ``painted`` is told the mask as the address of a PNG, '' for none."""
+
+    def __init__(self, painted: Handler) -> None:
+        super().__init__()
+        said(self, source="data:,", width=1, height=1, painting=False)
+        self.on("mask", lambda event: painted(str(event.args or "")))
+
+
 class Compare(Element, component="assets/compare.js"):
     """Two pictures, one over the other, and a slider between them."""
 

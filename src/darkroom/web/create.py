@@ -1,20 +1,19 @@
 """Create: type, and the picture develops; make prints of it, and find them again below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from darkroom.errors import DarkroomError
-from darkroom.studio import home
-from darkroom.studio.expanding import expanded, known_styles
+from darkroom.studio.expanding import known_styles
 from darkroom.studio.request import Request
 from darkroom.text.styles import styled
 from darkroom.web.builder import Builder, built
 from darkroom.web.controls import Box, Field, Press, Stage
 from darkroom.web.form import Form
+from darkroom.web.history import History
 from darkroom.web.live import Live
-from darkroom.web.prints import Prints
-from darkroom.web.session import Session
+from darkroom.web.session import Session, known_models
 from darkroom.web.settings import Settings
 from darkroom.web.words import unknown_words
 
@@ -35,8 +34,8 @@ class Create:
                 self._stage()
             with Box("panel"):
                 self._panel()
-        self.prints = Prints(session, self)
-        self.live = Live(session, self.stage, self._wish, lambda: None)
+        self.history = History(session, self.reuse, go)
+        self.live = Live(session, self.stage, self._wish)
         if self.form.prompt and self.form.live:
             self.live.touch(0)
 
@@ -65,13 +64,13 @@ class Create:
                 builder.props("open")
             Box(tag="summary", words="Put a prompt together")
             self.builder = Builder(self.form.builder, self._built)
-        self.settings = Settings(self.form, model_names(), list(own_styles()), self.change)
+        self.settings = Settings(self.form, known_models(), list(own_styles()), self.change)
 
     def change(self, **values: Any) -> None:
         """A setting changed."""
         self.form = replace(self.form, **values)
         self.settings.form = self.form
-        if "shape" in values or "model" in values:
+        if {"shape", "model", "further"} & values.keys():
             self.settings.fill(self.form)
         self._changed()
 
@@ -123,20 +122,33 @@ class Create:
         if not self.form.lock and self.developed == self.form:
             self.settings.roll()
         try:
-            requests = expanded(self._request(count=self.form.count))
-            view = self.session.service.submit(requests, owner=self.session.owner, previews=2, tag=TAG)
+            view = self.session.submit([self._request(count=self.form.count)], previews=2, tag=TAG)
         except DarkroomError as error:
             self.session.say(str(error), bad=True)
             return
         self.developed = self.form
-        self.prints.watch(view)
+        self.history.prints.watch(view)
 
     def reuse(self, request: Request) -> None:
         """Fill everything with the settings of a picture."""
-        self.form = self.form.reusing(request)
+        if request.init_image is not None:
+            self.session.say(
+                "That print was made from a picture; its words and settings are taken, not the picture."
+            )
+        self._fill(self.form.reusing(request))
+
+    def borrow(self, values: Mapping[str, Any]) -> None:
+        """Fill everything with what a file tells."""
+        try:
+            self._fill(self.form.borrowing(values))
+        except DarkroomError as error:
+            self.session.say(str(error), bad=True)
+
+    def _fill(self, form: Form) -> None:
+        self.form = form
         self.builder.clear()
-        self.prompt.value = self.form.prompt
-        self.settings.fill(self.form)
+        self.prompt.value = form.prompt
+        self.settings.fill(form)
         self._changed()
 
 
@@ -145,11 +157,6 @@ def starter_defaults() -> dict[str, Any]:
     from darkroom.families.starter import DEFAULTS
 
     return dict(DEFAULTS)
-
-
-def model_names() -> list[str]:
-    """The models that a bare name stands for; the starter first."""
-    return ["starter", *(name for name in home.named("models") if name != "starter")]
 
 
 def own_styles() -> dict[str, Any]:

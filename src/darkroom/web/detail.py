@@ -1,13 +1,15 @@
 """One print, large, with all that made it; and two prints against each other."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from darkroom.studio.request import Request
-from darkroom.web.controls import Box, Compare, Press, said
+from darkroom.web.controls import Box, Compare, Press, drawn, said
 from darkroom.web.session import Session, source_of
 
 if TYPE_CHECKING:
-    from darkroom.web.prints import Print, Prints
+    from darkroom.web.prints import Print
 
 LABELS = {
     "negative": "Left out",
@@ -46,7 +48,17 @@ def facts(request: Request) -> None:
             Box(tag="dd", words=f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def show_print(session: Session, one: "Print", prints: "Prints") -> None:
+@dataclass(frozen=True)
+class Acts:
+    """What can be done with a print."""
+
+    reuse: Callable[[Request], None]
+    go: Callable[[str, Request | None, str], None]
+    compare: "Callable[[Print], None]"
+    forget: "Callable[[Print], None]"
+
+
+def show_print(session: Session, one: "Print", acts: Acts) -> None:
     """A print on a sheet over the page, with what can be done with it."""
     with session.over() as over, over.sheet, Box("detail"):
         with Box("big"):
@@ -55,25 +67,58 @@ def show_print(session: Session, one: "Print", prints: "Prints") -> None:
             Box("prompt", words=one.request.prompt)
             facts(one.request)
             with Box("row"):
-                _acts(one, prints, over.delete)
+                _buttons(one, acts, over.delete)
 
 
-def _acts(one: "Print", prints: "Prints", close: Any) -> None:
-    def then(do: Any) -> Any:
+def _buttons(one: "Print", acts: Acts, close: Callable[[], None]) -> None:
+    def then(do: Callable[[], None]) -> Callable[[], None]:
         def act() -> None:
+            do()  # first: what is deleted can open nothing
             close()
-            do()
 
         return act
 
-    create = prints.create
-    Press("Use these settings", then(lambda: create.reuse(one.request)), "main", "again")
-    Press("Edit", then(lambda: create.go("/edit", one.request, one.picture)), drawing="edit")
-    Press("Explain", then(lambda: create.go("/explain", one.request, one.picture)), drawing="explain")
-    Press("Compare", then(lambda: prints.pick(one)), drawing="compare")
-    save = Box("press", "a", "Download")
-    said(save, href=source_of(one.picture), download=f"darkroom-{one.request.seed}.png")
-    Press("Delete", then(lambda: prints.forget(one.job)), "bare bad", "trash")
+    Press("Use these settings", then(lambda: acts.reuse(one.request)), "main", "again")
+    Press("Edit", then(lambda: acts.go("/edit", one.request, one.picture)), drawing="edit")
+    Press("Explain", then(lambda: acts.go("/explain", one.request, one.picture)), drawing="explain")
+    Press("Compare", then(lambda: acts.compare(one)), drawing="compare")
+    download(one)
+    Press("Delete", then(lambda: acts.forget(one)), "bare bad", "trash")
+
+
+def download(one: "Print") -> None:
+    """A link that saves the picture, with its record in it."""
+    link = Box("press", "a")
+    said(link, href=source_of(one.picture), download=f"darkroom-{one.request.seed}.png")
+    with link:
+        drawn("download")
+        Box(tag="span", words="Download")
+
+
+def compare_with(session: Session, one: "Print", before: str, go_on: Callable[[], None], acts: Acts) -> None:
+    """A print over the picture that it was made from, and what can be done with it."""
+
+    def on() -> None:
+        go_on()
+        over.delete()
+
+    def forget() -> None:
+        acts.forget(one)
+        over.delete()
+
+    with session.over() as over, over.sheet, Box("detail"):
+        if before:
+            Compare(before, source_of(one.picture))
+        else:
+            with Box("big"):
+                said(Box(tag="img"), src=source_of(one.picture), alt=one.request.prompt)
+        with Box("stack"):
+            Box("prompt", words=one.request.prompt)
+            facts(one.request)
+            with Box("row"):
+                Press("Go on with this one", on, "main", "edit")
+                download(one)
+                Press("Delete", forget, "bare bad", "trash")
 
 
 def compare(session: Session, left: "Print", right: "Print") -> None:

@@ -15,6 +15,22 @@ SHAPES: dict[str, tuple[int, int]] = {
     "9:16": (9, 16),
 }
 """Width to height."""
+NAMES = ("prompt", "negative", "model", "steps", "cfg_scale", "sampler", "scheduler", "seed")
+"""Fields of a request that the form has too."""
+FURTHER = (
+    "guidance",
+    "clip_skip",
+    "noise",
+    "variation_seed",
+    "variation_strength",
+    "guide",
+    "cfg_rescale",
+    "cfg_interval",
+    "pag_scale",
+)
+DEFAULTS = {one.name: one.default for one in fields(Request)}
+LARGE = 256
+"""The side beyond which the starter, trained at 128, only repeats itself."""
 CELL = 16
 """Sides are multiples of it: every model here draws them."""
 
@@ -23,7 +39,8 @@ CELL = 16
 class Form:
     """The settings of Create. ``side`` is that of a square with as many pixels; ``lock`` keeps the seed.
 
-    ``None`` leaves a choice to the model. ``size`` is a size in pixels that no shape here has.
+    ``None`` leaves a choice to the model. ``size`` is a size in pixels that no shape here has. ``further``
+    are fields of a request that the page has no control for, taken over from a picture.
     """
 
     prompt: str = ""
@@ -42,6 +59,7 @@ class Form:
     count: int = 4
     live: bool = True
     builder: dict[str, str] = field(default_factory=dict)
+    further: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pixels(self) -> tuple[int, int]:
@@ -51,26 +69,38 @@ class Form:
     def request(self, **changes: Any) -> Request:
         """One picture of these settings, styles not yet laid on. Raises InvalidRequest."""
         width, height = self.pixels
-        names = ("prompt", "negative", "model", "steps", "cfg_scale", "sampler", "scheduler", "seed")
-        values = {name: getattr(self, name) for name in names} | {"width": width, "height": height}
-        return Request(**(values | changes))
+        values = {name: getattr(self, name) for name in NAMES} | {"width": width, "height": height}
+        return Request(**(values | self.further | changes))
 
     def reusing(self, request: Request) -> "Form":
         """The settings that make a picture's request again; the seed is locked, styles are in its words."""
         width, height = request.width or self.pixels[0], request.height or self.pixels[1]
         shape, side = shape_of(width, height)
         fits = sides(shape, side) == (width, height)
-        names = ("prompt", "negative", "model", "steps", "cfg_scale", "sampler", "scheduler", "seed")
+        values = {name: getattr(request, name) for name in NAMES}
+        further = {name: getattr(request, name) for name in FURTHER}
         return replace(
             self,
-            **{name: getattr(request, name) for name in names},
+            **{name: value for name, value in values.items() if value is not None},
             styles=(),
             shape=shape,
             side=side,
             size=None if fits else (width, height),
             lock=True,
             builder={},
+            further={name: value for name, value in further.items() if value != DEFAULTS[name]},
         )
+
+    def borrowing(self, values: Mapping[str, Any]) -> "Form":
+        """The settings that anybody's picture tells; where its model is not here, in a size that ours has.
+
+        Raises InvalidRequest where they make no request.
+        """
+        width, height = values.get("width"), values.get("height")
+        if width and height and values.get("model", self.model) == "starter" and width * height > LARGE**2:
+            width, height = fitted(width, height, 128 * 128)
+        size = {"width": width, "height": height}
+        return self.reusing(Request(**({"model": self.model, "seed": self.seed} | dict(values) | size)))
 
     def plain(self) -> dict[str, Any]:
         """Values that JSON can hold."""
@@ -84,6 +114,10 @@ class Form:
         for name in ("styles", "size"):
             if known.get(name) is not None:
                 known[name] = tuple(known[name])
+        further = dict(known.get("further") or {})
+        if further.get("cfg_interval"):
+            further["cfg_interval"] = tuple(further["cfg_interval"])
+        known["further"] = further
         return Form(**known)
 
 
@@ -103,3 +137,9 @@ def shape_of(width: int, height: int) -> tuple[str, int]:
     """The nearest shape, and the side of the square with as many pixels."""
     nearest = min(SHAPES, key=lambda name: abs(SHAPES[name][0] / SHAPES[name][1] - width / height))
     return nearest, rounded(sqrt(width * height))
+
+
+def fitted(width: int, height: int, pixels: int) -> tuple[int, int]:
+    """Sides in about this proportion with at most about so many pixels, multiples of ``CELL``."""
+    scale = min(1.0, sqrt(pixels / (width * height)))
+    return rounded(width * scale), rounded(height * scale)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from time import perf_counter
 
 from darkroom.errors import DarkroomError, InvalidRequest
-from darkroom.studio.expanding import expanded
 from darkroom.studio.request import Request
 from darkroom.studio.serving.jobs import JobView
 from darkroom.web.controls import Stage
@@ -24,16 +23,14 @@ TAG = "page-live"
 class Live:
     """Draws what ``wish`` asks for on a stage: a draft in a few steps first, then the whole.
 
-    ``wish`` gives the request, or None where there is nothing to draw; ``done`` hears of each whole picture.
+    ``wish`` gives the request, or None where there is nothing to draw.
     """
 
-    def __init__(
-        self, session: Session, stage: Stage, wish: Callable[[], Request | None], done: Callable[[], None]
-    ) -> None:
-        self.session, self.stage, self.wish, self.done = session, stage, wish, done
+    def __init__(self, session: Session, stage: Stage, wish: Callable[[], Request | None]) -> None:
+        self.session, self.stage, self.wish = session, stage, wish
         self.running: asyncio.Task[None] | None = None
-        self.shown: str | None = None
-        self.whole = ""
+        self.jobs: list[str] = []
+        session.client.on_delete(self._forget)
 
     def touch(self, pause: float = PAUSE) -> None:
         """Something changed: draw again after a pause."""
@@ -62,15 +59,12 @@ class Live:
         view = await self._develop(request, "Developing")
         if view is not None and view.pictures:
             self.stage.says(f"{view.steps} steps in {perf_counter() - began:.1f} s, seed {request.seed}")
-            self.whole = view.pictures[0]
-            self.done()
 
     async def _develop(self, request: Request, words: str) -> JobView | None:
         """One picture on the stage; None where a newer one overtook it."""
         service, session = self.session.service, self.session
-        view = service.submit(
-            expanded(request), owner=session.owner, previews=1, tag=TAG, latest=f"page {session.browser}"
-        )
+        view = session.submit([request], previews=1, tag=TAG, latest=f"page {session.browser}")
+        self.jobs.append(view.id)
         self.stage.begin(request.steps or 0, (request.width or 1) / (request.height or 1))
         async for event in service.events(view.id):
             view = event.view
@@ -87,8 +81,13 @@ class Live:
         if not view.pictures:
             return None
         self.stage.finish(source_of(view.pictures[0]), request.prompt)
-        previous, self.shown = self.shown, view.id
-        if previous:
-            with suppress(DarkroomError):
-                self.session.service.forget(previous)
+        self._forget(but=view.id)
         return view
+
+    def _forget(self, but: str = "") -> None:
+        """Delete what is no longer on the stage."""
+        for job in self.jobs:
+            if job != but:
+                with suppress(DarkroomError):
+                    self.session.service.forget(job)
+        self.jobs = [but] if but else []

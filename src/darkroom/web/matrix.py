@@ -9,10 +9,10 @@ from darkroom.errors import DarkroomError
 from darkroom.studio.request import Request
 from darkroom.studio.serving.jobs import JobView, Status
 from darkroom.web.controls import Box, Press, said
-from darkroom.web.prints import progress_words
+from darkroom.web.jobcard import progress_words
 from darkroom.web.session import Session, data_url, source_of
 
-WAYS = ("euler", "euler_a", "heun", "dpmpp_2m", "uni_pc")
+WAYS = ("euler", "euler_a", "heun", "dpmpp_2m", "unipc")
 STEPS = (1, 2, 4, 8, 16, 32)
 TAG = "page-explain"
 

@@ -2,16 +2,20 @@
 
 import asyncio
 import base64
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nicegui import background_tasks, ui
 from nicegui.client import Client
 from PIL import Image
 
-from darkroom.errors import DarkroomError
+from darkroom.errors import DarkroomError, UnknownName
+from darkroom.studio import home
+from darkroom.studio.expanding import expanded
+from darkroom.studio.prompts import with_named_loras
 from darkroom.studio.request import Request
 from darkroom.web.controls import Box, Press
 from darkroom.web.memory import Memory
@@ -51,6 +55,18 @@ class Session:
         task.add_done_callback(self.tasks.discard)
         return task
 
+    def submit(self, requests: Sequence[Request], **options: Any) -> "JobView":
+        """Hand requests to the service, as its ``submit`` takes them; what they name must be known here.
+
+        Raises DarkroomError: a person on the page names models and LoRAs, never paths.
+        """
+        for request in requests:
+            if request.model not in known_models():
+                raise UnknownName("model", request.model, known_models())
+            for one in expanded(request):
+                with_named_loras(one, _named)
+        return self.service.submit(requests, owner=self.owner, **options)
+
     def close(self) -> None:
         """Stop watching; jobs go on."""
         for task in list(self.tasks):
@@ -83,6 +99,18 @@ class Over(Box):
         )
 
 
+def known_models() -> list[str]:
+    """The models that a bare name stands for; the starter first."""
+    return ["starter", *(name for name in home.named("models") if name != "starter")]
+
+
+def _named(kind: str, name: str) -> Path:
+    known = home.named(kind)
+    if name not in known:
+        raise UnknownName("LoRA", name, known)
+    return known[name]
+
+
 def source_of(picture: str) -> str:
     """Where the browser finds a picture of a job."""
     return f"/studio/pictures/{picture}"
@@ -93,6 +121,12 @@ def data_url(pixels: "np.ndarray") -> str:
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", quality=82, method=0)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def pixels_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture that was checked before."""
+    with Image.open(path) as image:
+        return image.size
 
 
 def pictures_of(view: "JobView") -> list[tuple[str, Request]]:

@@ -33,6 +33,7 @@ class Settings:
             self._way()
         with Box("part"):
             self._seed()
+            self._further()
 
     def fill(self, form: Form) -> None:
         """Show another form."""
@@ -45,6 +46,7 @@ class Settings:
         self.filling = False
         self._press_shapes()
         self._show_lock()
+        self._show_further()
         for name, press in self.styles.items():
             press.pressed(name in form.styles)
 
@@ -137,6 +139,17 @@ class Settings:
             self.locked = Press("The seed is kept", self._turn_lock, "icon", "lock")
         self._show_lock()
         self._choice("count", "Batch", COUNTS | {str(self.form.count): f"{self.form.count} pictures"}, int)
+
+    def _further(self) -> None:
+        with Box("row between") as self.also:
+            self.also_words = Box("small soft grow")
+            Press("Clear", lambda: self.changed(further={}), "bare")
+        self._show_further()
+
+    def _show_further(self) -> None:
+        told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.form.further.items())
+        self.also_words.says(f"Also set: {told}")
+        self.also.set_visibility(bool(told))
 
     def roll(self) -> None:
         """Another seed."""

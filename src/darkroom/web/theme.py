@@ -77,6 +77,10 @@ class Shell:
         for other, box in self.boxes.items():
             box.classes(**{"remove" if other == path else "add": "hidden"})
             said(self.links[other], aria_current="page" if other == path else None)
+        self.fill(path)
+
+    def fill(self, path: str) -> None:
+        """Build a place, once."""
         if path not in self.filled:
             self.filled.add(path)
             self.opened(path, self.boxes[path])
