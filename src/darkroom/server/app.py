@@ -11,10 +11,10 @@ from darkroom import __version__
 from darkroom.server import catalogue, jobs, login, pictures
 from darkroom.server.a1111 import door as a1111
 from darkroom.server.a1111 import lists as a1111_lists
-from darkroom.server.openai import door as openai
 from darkroom.server.desk import Desk
 from darkroom.server.errors import explain
 from darkroom.server.guard import Guard
+from darkroom.server.openai import door as openai
 from darkroom.server.settings import Settings
 from darkroom.studio.serving.service import Service
 

@@ -19,6 +19,7 @@ from darkroom.server.desk import Desk
 from darkroom.server.errors import Refused
 from darkroom.studio.request import Request, random_seed
 
+LANCZOS = Image.Resampling.LANCZOS
 STRETCH, CROP, EXTEND, LATENT = range(4)
 """What resize_mode does with a picture of another shape."""
 FILL, ORIGINAL, NOISE, NOTHING = range(4)
@@ -50,11 +51,12 @@ def from_picture(asked: ImageToImage, options: Options, desk: Desk) -> Asking:
     mask = None if asked.mask is None else _mask(asked, desk)
     if mask is not None and asked.inpainting_fill == FILL:
         picture = filled(picture, mask)
-    start = {"init_image": desk.service.keep_upload(incoming.packed(picture))}
+    start: dict[str, Any] = {"init_image": desk.service.keep_upload(incoming.packed(picture))}
     if mask is not None:
         start["mask"] = desk.service.keep_upload(incoming.packed(mask))
-    strength = {} if asked.denoising_strength is None else {"strength": asked.denoising_strength}
-    request = Request(**_plain(asked, options), **start, **strength)
+    if asked.denoising_strength is not None:
+        start["strength"] = asked.denoising_strength
+    request = Request(**_plain(asked, options), **start)
     return Asking(desk.checked(request, asked.styles or ()), _notices(asked) if mask is not None else ())
 
 
@@ -120,16 +122,12 @@ def _picture(text: str, name: str, asked: ImageToImage, desk: Desk) -> Image.Ima
     data = incoming.from_base64(text, name)
     incoming.check_picture(data, desk.settings.pixels, name)
     image = ImageOps.exif_transpose(Image.open(BytesIO(data), formats=incoming.FORMATS))
-    if asked.resize_mode in (EXTEND, LATENT) and image.width * (asked.height or 1) != image.height * (
-        asked.width or 1
-    ):
+    width, height = asked.width or image.width, asked.height or image.height
+    if asked.resize_mode in (EXTEND, LATENT) and image.width * height != image.height * width:
         raise Refused(f"resize_mode {asked.resize_mode} cannot be had; take 0 to stretch or 1 to crop.")
-    size = asked.width or image.width, asked.height or image.height
-    if asked.resize_mode == STRETCH and image.size != size:
-        if size[0] * size[1] > desk.service.limits.pixels:
-            raise InvalidRequest(f"{size[0]}x{size[1]} is too large here; ask for less.")
-        image = image.resize(size, Image.Resampling.LANCZOS)
-    return image
+    if width < 1 or height < 1 or width * height > desk.service.limits.pixels:
+        raise InvalidRequest(f"{width}x{height} cannot be had here; ask for another size.")
+    return image.resize((width, height), LANCZOS) if asked.resize_mode == STRETCH else image
 
 
 def _mask(asked: ImageToImage, desk: Desk) -> Image.Image:
