@@ -14,6 +14,7 @@ from darkroom.cli.convert import convert
 from darkroom.cli.evaluate import evaluate
 from darkroom.cli.generate import generate
 from darkroom.cli.inspect import inspect
+from darkroom.cli.mcp import mcp
 from darkroom.cli.models import models
 from darkroom.cli.replay import replay
 from darkroom.cli.samplers import samplers
@@ -90,5 +91,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (generate, replay, show, models, inspect, convert, samplers, serve, train, evaluate):
+for command in (generate, replay, show, models, inspect, convert, samplers, serve, mcp, train, evaluate):
     main.add_command(command)

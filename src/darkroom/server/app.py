@@ -9,10 +9,12 @@ from starlette.middleware.cors import CORSMiddleware
 
 from darkroom import __version__
 from darkroom.server import catalogue, jobs, login, pictures
-from darkroom.server.openai import door as openai
+from darkroom.server.a1111 import door as a1111
+from darkroom.server.a1111 import lists as a1111_lists
 from darkroom.server.desk import Desk
 from darkroom.server.errors import explain
 from darkroom.server.guard import Guard
+from darkroom.server.openai import door as openai
 from darkroom.server.settings import Settings
 from darkroom.studio.serving.service import Service
 
@@ -41,7 +43,7 @@ def create_app(service: Service, settings: Settings | None = None) -> FastAPI:
     )
     app.state.desk = Desk(service, settings)
     explain(app)
-    for part in (jobs, pictures, catalogue, openai, login):
+    for part in (jobs, pictures, catalogue, openai, a1111, a1111_lists, login):
         app.include_router(part.router)
     if settings.page:
         from darkroom.web.page import add_pages

@@ -112,7 +112,12 @@ def _unreadable(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:] if not isinstance(part, int) or part < 1000)
-    message = f"{place or 'the request'} cannot be read: {str(first['msg']).lower()}."
+    if first["type"] == "extra_forbidden":
+        message = f"there is no field '{place}' here; leave it out."
+    elif first["type"] == "missing":
+        message = f"the field '{place}' is missing; give it."
+    else:
+        message = f"{place or 'the request'} cannot be read: {str(first['msg']).lower()}."
     return refusal(request.url.path, 422, message, param=place or None)
 
 

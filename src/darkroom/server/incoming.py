@@ -65,7 +65,10 @@ def transparent(data: bytes) -> bytes | None:
 
 
 def mask_for(mask: bytes, picture: bytes, pixels: int) -> bytes:
-    """OpenAI's mask as ours: white where it is wholly transparent. Raises InvalidRequest for one that fits not."""
+    """OpenAI's mask as ours: white where it is wholly transparent.
+
+    Raises InvalidRequest for one that does not fit the picture.
+    """
     check_picture(mask, pixels, "the mask")
     if _size(mask) != _size(picture):
         raise InvalidRequest("the mask and the image differ in size; make the mask as large as the image.")

@@ -65,7 +65,7 @@ def format_of(path: Path) -> str:
 def encode(picture: "Picture", format: str) -> bytes:
     """The picture as PNG, JPEG or WEBP bytes that carry its record and infotext."""
     record = picture.record
-    texts = Texts(metadata.to_json(record), metadata.infotext(record, _labels()))
+    texts = Texts(metadata.to_json(record), metadata.infotext(record, labels()))
     carrier = {"pnginfo": _png_info(texts)} if format == "PNG" else {"exif": _exif(texts)}
     buffer = BytesIO()
     try:
@@ -153,13 +153,13 @@ def animation(frames: Sequence[np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _labels() -> dict[str, str]:
+def labels() -> dict[str, str]:
     """What other tools call our samplers and schedulers."""
     from darkroom.diffusion.grids import GRIDS
     from darkroom.diffusion.samplers import SAMPLERS
 
-    labels = {name: sampler.label for name, sampler in SAMPLERS.items()}
-    return labels | {name: grid.label for name, grid in GRIDS.items()}
+    samplers = {name: sampler.label for name, sampler in SAMPLERS.items()}
+    return samplers | {name: grid.label for name, grid in GRIDS.items()}
 
 
 def _on_white(image: Image.Image) -> Image.Image:

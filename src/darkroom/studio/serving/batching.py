@@ -5,28 +5,35 @@ precisions), the group that had least of the engine's time goes next, so that pi
 not wait for each step of a large one's more than once.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
+import torch
 from torch import Tensor
 
-from darkroom.diffusion.guidance import Query
 from darkroom.networks.conditioning import Conditioning
 from darkroom.studio.engine import Job, forward, group_of
+from darkroom.studio.serving.room import Room, peak_of
 
 
 @dataclass(eq=False)
 class Seat:
     """A picture among those under way, with the answers to what it asks so far.
 
-    Where a pass cannot hold all, those of lower ``rank`` go first.
+    Where a pass cannot hold all, the most urgent go first, then those with the lowest ``number``.
     """
 
     job: Job
-    rank: tuple[float, ...]
+    urgency: int = 0
+    number: int = 0
     answers: list[Tensor | None] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Its place among others, lowest first."""
+        return -self.urgency, self.number
 
     def open(self) -> list[int]:
         """The numbers of its questions without an answer."""
@@ -49,17 +56,22 @@ Asked = list[tuple[Seat, int]]
 
 
 class Batch:
-    """The pictures under way. ``most_rows`` says how many rows of a query one pass may hold."""
+    """The pictures under way; ``room`` says how many rows one pass may hold."""
 
-    def __init__(self, most_rows: Callable[[Job, Query], int]) -> None:
-        self._most_rows = most_rows
+    def __init__(self, room: Room) -> None:
+        self.room = room
         self.seats: list[Seat] = []
         self._spent: dict[Hashable, float] = {}
         self._told: dict[Hashable, tuple[tuple[Conditioning, ...], Conditioning]] = {}
 
-    def join(self, job: Job, rank: tuple[float, ...]) -> Seat:
+    @property
+    def rows(self) -> int:
+        """How many are asked for at once."""
+        return sum(len(seat.answers) for seat in self.seats)
+
+    def join(self, job: Job, urgency: int = 0, number: int = 0) -> Seat:
         """A picture joins at the next pass. Raises what its sampler or guide raises."""
-        seat = Seat(job, rank)
+        seat = Seat(job, urgency, number)
         job.start()
         if not job.done:
             seat.answers = [None] * len(job.queries)
@@ -83,7 +95,7 @@ class Batch:
         if not groups:
             return None
         group = min(groups, key=self._spent.__getitem__)
-        asked = self._chosen(groups[group])
+        asked = self._chosen(group, groups[group])
         start = perf_counter()
         failed = self._forward(group, asked)
         answered, broken = self._advance(list(dict.fromkeys(seat for seat, _ in asked)))
@@ -105,31 +117,35 @@ class Batch:
         self._told = {group: told for group, told in self._told.items() if group in groups}
         return groups
 
-    def _chosen(self, asked: Asked) -> Asked:
+    def _chosen(self, group: Hashable, asked: Asked) -> Asked:
         """As many as one pass may hold, those of the lowest rank."""
-        seat, number = asked[0]
-        most = self._most_rows(seat.job, seat.job.queries[number])
+        most = self.room.most(group)
         return asked if len(asked) <= most else sorted(asked, key=lambda one: one[0].rank)[:most]
 
     def _forward(self, group: Hashable, asked: Asked) -> list[tuple[Seat, Exception]]:
-        """Answer questions; where that fails, each alone, so that only the culprit suffers."""
+        """Answer questions; where that fails, half by half, so that only the culprit suffers."""
         try:
             self._ask(group, asked)
             return []
         except Exception as error:
-            seats = list(dict.fromkeys(seat for seat, _ in asked))
-            if len(seats) == 1:
-                self.leave(seats[0])
-                return [(seats[0], error)]
-        failed = []
-        for seat in seats:
-            failed += self._forward(group, [one for one in asked if one[0] is seat])
-        return failed
+            if len(asked) == 1:
+                self.leave(asked[0][0])
+                return [(asked[0][0], error)]
+            if lacks_memory(error):
+                self.room.shrink(group, len(asked))
+        middle = len(asked) // 2
+        return self._forward(group, asked[:middle]) + self._forward(group, asked[middle:])
 
     def _ask(self, group: Hashable, asked: Asked) -> None:
         job, queries = asked[0][0].job, [seat.job.queries[i] for seat, i in asked]
         cond = self._stacked(group, tuple(query.cond for query in queries))
-        x0 = forward(job.process, queries[0].network or job.network, queries, cond, job.precision)
+        network = queries[0].network or job.network
+        if self.room.known(group):
+            x0 = forward(job.process, network, queries, cond, job.precision)
+        else:
+            with peak_of(queries[0].x.device) as peak:
+                x0 = forward(job.process, network, queries, cond, job.precision)
+            self.room.learn(group, sum(len(query.x) for query in queries), peak.bytes)
         for (seat, i), answer in zip(asked, x0.split([len(query.x) for query in queries]), strict=True):
             seat.answers[i] = answer
 
@@ -164,3 +180,8 @@ class Batch:
             if seat.job.done:
                 self.leave(seat)
         return answered, failed
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether it is for want of memory that something failed."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from darkroom.studio.serving.fairness import Fairness
 from darkroom.studio.serving.jobs import Event, JobView, Kind, NoSuchJob, Status
 from darkroom.studio.serving.ledger import End, Entry, Ledger
 from darkroom.studio.serving.live import LiveJob, view_of
 from darkroom.studio.serving.mail import Mailbox
+from darkroom.studio.serving.pace import Pace
 
 if TYPE_CHECKING:
     import numpy as np
+
+BETWEEN_FORETELLINGS = 0.25
+"""Seconds."""
 
 
 class Board:
@@ -25,10 +30,13 @@ class Board:
         self._jobs: dict[str, LiveJob] = {}
         self._readers: dict[str, list[Mailbox]] = {}
         self._closed = False
+        self.fairness, self.pace = Fairness(), Pace()
+        self._foretold = 0.0
 
     def add(self, job: LiveJob) -> None:
         """A job that was accepted; it is worked on from now on."""
         with self._lock:
+            self.fairness.welcome(job.entry.owner, {one.entry.owner for one in self._jobs.values()})
             self._jobs[job.id] = job
             self.publish(job, "queued")
         self.changed.set()
@@ -42,6 +50,22 @@ class Board:
         """How many have not ended, of one owner or of all."""
         with self._lock:
             return sum(owner in (None, job.entry.owner) for job in self._jobs.values())
+
+    def order(self, now: float) -> list[LiveJob]:
+        """All that have not ended, as they are to be served at a Unix time."""
+        with self._lock:
+            return self.fairness.order(list(self._jobs.values()), now)
+
+    def foretell(self) -> None:
+        """Say of each job how many seconds it has left, unless that was said just now."""
+        if time.monotonic() - self._foretold > BETWEEN_FORETELLINGS:
+            self._foretold = time.monotonic()
+            self.pace.tell(self.order(time.time()))
+
+    def is_watched(self, job: LiveJob) -> bool:
+        """Whether anyone would see a preview."""
+        with self._lock:
+            return job.id in self._readers
 
     def get(self, job: str) -> LiveJob | None:
         """The job of this id if it has not ended."""
@@ -65,11 +89,10 @@ class Board:
             return live.view(self._position(live)) if live else view_of(entry)
 
     def _position(self, job: LiveJob) -> int | None:
-        if job.started is not None:
+        if job.started is not None or job.id not in self._jobs:
             return None
-        rank = (-job.entry.priority, job.entry.created)
-        ahead = (one for one in self._jobs.values() if one.started is None and one is not job)
-        return sum((-one.entry.priority, one.entry.created) < rank for one in ahead)
+        waiting = [one for one in self._jobs.values() if one.started is None]
+        return self.fairness.order(waiting, time.time()).index(job)
 
     def publish(
         self, job: LiveJob, kind: Kind, picture: int | None = None, pixels: "np.ndarray | None" = None

@@ -39,10 +39,6 @@ class Fairness:
 
         return sorted(jobs, key=rank)
 
-    def keep(self, owners: Iterable[str]) -> None:
-        """Forget all who have no work here, but for the most served, whom newcomers are measured by."""
-        self.had = {owner: self.had.get(owner, 0.0) for owner in owners}
-
 
 def urgency(job: LiveJob, now: float) -> int:
     """Its priority, and one more for each ``AGING`` seconds that it waits."""

@@ -179,6 +179,11 @@ class Ledger:
                 (time, job),
             )
 
+    def rest(self, job: str) -> None:
+        """A job that was begun is left for later, by nobody's fault."""
+        with self._change(sure=False) as db:
+            db.execute("UPDATE jobs SET attempts = max(attempts - 1, 0) WHERE id = ?", (job,))
+
     def end(self, job: str, end: End) -> bool:
         """End a job and name its pictures, both or neither; False where it had ended before."""
         with self._change() as db:

@@ -5,13 +5,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darkroom.disk import explaining, whole
 from darkroom.errors import DarkroomError
 from darkroom.studio.serving.board import Board
 from darkroom.studio.serving.jobs import Status
+from darkroom.studio.serving.keeping import Keeper
 from darkroom.studio.serving.live import LiveJob, Shot
 
 if TYPE_CHECKING:
@@ -23,14 +22,10 @@ LOG = logging.getLogger("darkroom")
 class Scribe(threading.Thread):
     """Writes in the order asked, each picture's file before its job's end."""
 
-    def __init__(self, board: Board, folder: Path) -> None:
+    def __init__(self, board: Board, keeper: Keeper) -> None:
         super().__init__(name="darkroom-scribe", daemon=True)
-        self._board, self._folder = board, folder
+        self._board, self._keeper = board, keeper
         self._tasks: queue.SimpleQueue[tuple[LiveJob, Callable[[], None]] | None] = queue.SimpleQueue()
-
-    def path(self, picture: str) -> Path:
-        """Where the file of a picture is."""
-        return self._folder / f"{picture}.png"
 
     def begin(self, job: LiveJob) -> None:
         """Write down that a job was begun."""
@@ -52,6 +47,7 @@ class Scribe(threading.Thread):
             job, write = task
             try:
                 write()
+                self._keeper.sweep_now_and_then()
             except DarkroomError as error:
                 self._board.end(job, Status.FAILED, str(error))
             except Exception as error:
@@ -61,15 +57,14 @@ class Scribe(threading.Thread):
     def _save(self, shot: Shot, picture: "Picture") -> None:
         from darkroom.studio.pictures import encode
 
-        job, path = shot.job, self.path(shot.id)
+        job = shot.job
         if job.ended:
             return
         data = encode(picture, "PNG")
-        with explaining(path), whole(path) as file:
-            file.write(data)
+        self._keeper.write(shot.id, data)
         job.bytes += len(data)
         shot.made = True
         if all(one.made for one in job.shots):
             self._board.end(job, Status.DONE)
         if job.ended and not self._board.ledger.is_made(shot.id):
-            path.unlink(missing_ok=True)  # it was cancelled meanwhile
+            self._keeper.remove(shot.id)  # it was cancelled meanwhile

@@ -3,6 +3,7 @@
 import fcntl
 import math
 import os
+import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -17,12 +18,12 @@ from darkroom.studio.serving.accepting import acceptable
 from darkroom.studio.serving.board import Board
 from darkroom.studio.serving.fairness import MOST
 from darkroom.studio.serving.jobs import Event, JobView, QueueFull, QuotaReached, Status
+from darkroom.studio.serving.keeping import Keeper
 from darkroom.studio.serving.ledger import Entry, Ledger, new_id
 from darkroom.studio.serving.limits import Limits
 from darkroom.studio.serving.live import LiveJob
 from darkroom.studio.serving.mail import Mailbox, reading, reading_async
 from darkroom.studio.serving.scribe import Scribe
-from darkroom.studio.serving.uploads import Uploads
 
 if TYPE_CHECKING:
     from darkroom.studio.serving.worker import Worker
@@ -41,8 +42,8 @@ class Service:
         self._claim = _claim(self.folder)
         self.ledger = Ledger(self.folder / "queue.sqlite")
         self._board = Board(self.ledger)
-        self._scribe = Scribe(self._board, self.folder / "pictures")
-        self._uploads = Uploads(self.folder / "uploads")
+        self._keeper = Keeper(self.folder, self.ledger, self.limits)
+        self._scribe = Scribe(self._board, self._keeper)
         self._worker: Worker | None = None
         self._starting: threading.Thread | None = None
         self._accepting = threading.Lock()
@@ -63,9 +64,14 @@ class Service:
         self._starting.start()
 
     def _start(self) -> None:
+        from darkroom.studio.serving.room import Room
+        from darkroom.studio.serving.stages import Stages
         from darkroom.studio.serving.worker import Worker
 
-        self._worker = Worker(self._board, self._scribe, self.limits, _memory())
+        limits, memory = self.limits, _memory()
+        stages = Stages(limits.models or memory // 2, self._board.changed.set)
+        room = Room(limits.rows, limits.activations or memory // 8)
+        self._worker = Worker(self._board, self._scribe, limits, stages, room)
         self._worker.start()
 
     def stop(self, drain: float = 30.0) -> None:
@@ -77,6 +83,9 @@ class Service:
             self._worker.halt(drain)
             self._worker.join()
         self._scribe.finish()
+        for job in self._board.jobs():
+            if job.started is not None:
+                self.ledger.rest(job.id)
         self._board.close()
         self.ledger.close()
         os.close(self._claim)
@@ -123,7 +132,7 @@ class Service:
     def _accept(self, entry: Entry) -> JobView:
         with self._accepting:
             self._check_room(entry)
-            accepted, overtaken = self.ledger.accept(entry, self._uploads.names_in(entry.requests))
+            accepted, overtaken = self.ledger.accept(entry, self._keeper.uploads.names_in(entry.requests))
             for job in filter(None, map(self._board.get, overtaken)):
                 self._board.gone(job)
             if accepted is entry:
@@ -140,13 +149,16 @@ class Service:
         if sum(job.entry.owner == entry.owner for job in jobs) >= self.limits.per_owner:
             raise QuotaReached(
                 f"you have {self.limits.per_owner} jobs here that have not ended; wait for one of them.",
-                self._retry_after(),
+                self._retry_after([job for job in jobs if job.entry.owner == entry.owner]),
             )
         if len(jobs) >= self.limits.queue:
-            raise QueueFull("the queue is full; try again in a while.", self._retry_after())
+            raise QueueFull("the queue is full; try again in a while.", self._retry_after(jobs))
 
-    def _retry_after(self) -> float:
-        return 1.0
+    @staticmethod
+    def _retry_after(jobs: Sequence[LiveJob]) -> float:
+        """Seconds until the first of these jobs is likely to end."""
+        left = [job.seconds_left for job in jobs if job.seconds_left is not None]
+        return min(max(min(left, default=1.0), 1.0), 60.0)
 
     def cancel(self, job: str) -> JobView:
         """End a job now; work on it stops at the next step. One that has ended stays as it is.
@@ -193,30 +205,38 @@ class Service:
         """The PNG of a picture, with its record. Raises DarkroomError for an id that there is not."""
         if not self.ledger.is_made(picture):
             raise DarkroomError("there is no such picture; it may have been deleted.")
-        return self._scribe.path(picture)
+        return self._keeper.path(picture)
 
     def forget(self, job: str) -> None:
         """Delete a job, its pictures and its words. Raises NoSuchJob."""
         self.cancel(job)
-        for picture in self.ledger.forget(job):
-            self._scribe.path(picture).unlink(missing_ok=True)
+        self._keeper.forget(job)
 
     def keep_upload(self, data: bytes) -> Path:
         """Keep a picture that a request is to name; swept when no job reads it."""
-        return self._uploads.keep(data)
+        return self._keeper.uploads.keep(data)
 
     def load(self) -> Mapping[str, float | int]:
-        """How busy it is."""
-        jobs = self._board.jobs()
+        """How busy it is: jobs ``queued`` and ``running``, ``rows`` of a forward pass and pictures
+        ``a_minute`` lately, bytes of ``memory`` in all and of ``models``.
+        """
+        jobs, worker = self._board.jobs(), self._worker
         running = sum(job.started is not None for job in jobs)
-        return {"queued": len(jobs) - running, "running": running}
+        return {
+            "queued": len(jobs) - running,
+            "running": running,
+            "rows": worker.meter.rows if worker else 0.0,
+            "a_minute": worker.meter.pictures() if worker else 0,
+            "memory": resident(),
+            "models": worker.models if worker else 0,
+        }
 
     def _recover(self) -> None:
         """Take up what was accepted and not ended; pictures that are on disk are not made again."""
         for entry in self.ledger.unfinished():
             job = LiveJob.of(entry)
             for shot in job.shots:
-                path = self._scribe.path(shot.id)
+                path = self._keeper.path(shot.id)
                 if path.is_file():
                     shot.made, job.bytes = True, job.bytes + path.stat().st_size
                     job.waiting.remove(shot)
@@ -224,18 +244,7 @@ class Service:
                 self._board.add(job)
             else:
                 self._board.end(job, Status.DONE)
-        self._sweep()
-
-    def _sweep(self) -> None:
-        """Delete files that belong to no job, and jobs that were kept long enough."""
-        for job in self.ledger.expired(time.time() - self.limits.kept_days * 86400, self.limits.kept_bytes):
-            self.forget(job)
-        known = self.ledger.picture_ids()
-        folder = self.folder / "pictures"
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.stem not in known:
-                path.unlink(missing_ok=True)
-        self._uploads.sweep(self.ledger.upload_names())
+        self._keeper.sweep()
 
 
 def _claim(folder: Path) -> int:
@@ -258,3 +267,12 @@ def _claim(folder: Path) -> int:
 def _memory() -> int:
     """Bytes of the machine's memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def resident() -> int:
+    """Bytes of memory that the process has now; the most that it ever had where the system tells no more."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import monotonic
 
 from torch import nn
@@ -18,6 +19,7 @@ from darkroom.studio.develop import fill, how_loaded, hung_on
 from darkroom.studio.hung import Hung
 from darkroom.studio.models import Loaded, read_model
 from darkroom.studio.request import Request
+from darkroom.studio.serving.previews import Previews
 
 TENURE = 10.0
 PLAIN = Attachments().weights
@@ -37,6 +39,11 @@ class Stage:
     wanted_otherwise: bool = False
     _hang: Callable[[Request], Hung] | None = None
     _hanging: ExitStack = field(default_factory=ExitStack)
+
+    @cached_property
+    def previews(self) -> Previews:
+        """What shows its pictures under way."""
+        return Previews(self.loaded.model)
 
     def hung(self, request: Request) -> Hung:
         """What the network is told of a filled request, whose state the model is in."""
@@ -83,26 +90,38 @@ class Stages:
         self._most, self._loaded = most, loaded
         self._stages: dict[Hashable, Stage] = {}
         self._loading: dict[Hashable, Future[Loaded]] = {}
+        self._errors: dict[Hashable, BaseException] = {}
         self._loader = ThreadPoolExecutor(1, "darkroom-loader")
 
     def of(self, request: Request) -> Stage | None:
         """The stage for a request; None while its model is being loaded. Raises DarkroomError."""
         key = how_loaded(request)
-        if key not in self._stages:
-            if key not in self._loading:
-                self._loading[key] = self._loader.submit(read_model, *key)
-                self._loading[key].add_done_callback(lambda _: self._loaded())
-            if not self._loading[key].done():
-                return None
-            self._keep(key, self._loading.pop(key).result())
-        self._stages[key].used = monotonic()
-        return self._stages[key]
+        self._collect()
+        if error := self._errors.pop(key, None):
+            raise error
+        if key in self._stages:
+            self._stages[key].used = monotonic()
+            return self._stages[key]
+        if key not in self._loading:
+            self._loading[key] = self._loader.submit(read_model, *key)
+            self._loading[key].add_done_callback(lambda _: self._loaded())
+        return None
 
-    def known(self, request: Request) -> Stage | None:
-        """The stage for a request if its model is in memory."""
-        return self._stages.get(how_loaded(request))
+    def has(self, stage: Stage) -> bool:
+        """Whether it is still in memory for others."""
+        return stage in self._stages.values()
+
+    def _collect(self) -> None:
+        """Take in what was loaded meanwhile."""
+        for key, loading in [(key, one) for key, one in self._loading.items() if one.done()]:
+            del self._loading[key]
+            if error := loading.exception():
+                self._errors[key] = error
+            else:
+                self._keep(key, loading.result())
 
     def _keep(self, key: Hashable, loaded: Loaded) -> None:
+        """Keep one more, and let go of those that nobody used for longest until all have room."""
         self._stages[key] = Stage(loaded, size_of(loaded.model.parts.values()))
         idle = sorted(
             (one for one, stage in self._stages.items() if not stage.users and one != key),

@@ -1,0 +1,96 @@
+"""How many rows one forward pass may hold, by what a row was measured to take of memory."""
+
+import weakref
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+UNMEASURED = 2
+"""Rows of the first pass of a group, by which it is measured."""
+
+
+@dataclass
+class Peak:
+    """Bytes, the most at one time."""
+
+    bytes: int = 0
+
+
+class Counting(TorchDispatchMode):
+    """Counts the memory of all that operations make, while it lives."""
+
+    def __init__(self, peak: Peak) -> None:
+        super().__init__()
+        self._peak, self._now = peak, 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(tensor, Tensor):
+                self._count(tensor.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        place, size = storage.data_ptr(), storage.nbytes()
+        if place in self._seen or not size:
+            return
+        self._seen.add(place)
+        self._now += size
+        self._peak.bytes = max(self._peak.bytes, self._now)
+        weakref.finalize(storage, self._gone, place, size)
+
+    def _gone(self, place: int, size: int) -> None:
+        self._seen.discard(place)
+        self._now -= size
+
+
+@contextmanager
+def peak_of(device: torch.device) -> Iterator[Peak]:
+    """The most memory that the block has beyond what was there when it began."""
+    peak = Peak()
+    if device.type != "cuda":
+        with Counting(peak):
+            yield peak
+        return
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    yield peak
+    peak.bytes = torch.cuda.max_memory_allocated(device) - before
+
+
+@dataclass
+class Room:
+    """Rows that a pass of each group may hold: at most ``rows``, and ``bytes`` in all.
+
+    What is measured is a row of the first pass; kernels' own scratch is not seen, so ``bytes`` must leave
+    room for it.
+    """
+
+    rows: int
+    bytes: int
+    _found: dict[Hashable, int] = field(default_factory=dict)
+
+    def known(self, group: Hashable) -> bool:
+        """Whether a pass of the group was measured."""
+        return group in self._found
+
+    def most(self, group: Hashable) -> int:
+        """The bound of a group."""
+        return self._found.get(group, min(UNMEASURED, self.rows))
+
+    def learn(self, group: Hashable, rows: int, peak: int) -> None:
+        """A pass of so many rows took so much."""
+        each = max(peak // rows, 1)
+        self._found[group] = max(1, min(self.rows, self.bytes // each))
+
+    def shrink(self, group: Hashable, rows: int) -> None:
+        """A pass of so many rows found too little memory."""
+        self._found[group] = max(1, rows // 2)
