@@ -78,7 +78,9 @@ def _ours(text: str, models: Collection[str]) -> Borrowed:
         taken.missing.append("It was made from another picture, which is not in the file.")
     if request.attached:
         taken.missing.append("What hung on its model is left out.")
-    said = {name: value for name, value in request.to_json().items() if value not in (None, "")}
+    plain = Request(prompt="x", seed=0, count=request.count).to_json()
+    told = request.to_json()
+    said = {name: value for name, value in told.items() if value != plain.get(name) or name == "model"}
     return Borrowed("Darkroom", taken.values, said, tuple(taken.missing))
 
 

@@ -7,7 +7,7 @@ from darkroom.web.controls import Box, Field, Press
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "subject": (
         "What is there?",
-        ("a red cat", "three green apples", "a robot holding a balloon", "a house and a tree"),
+        ("a red cat", "three green apples", "a dog holding a balloon", "a house and a tree"),
     ),
     "style": ("How is it made?", ("watercolour", "pixel art", "pencil sketch", "neon drawing")),
     "composition": (

@@ -32,7 +32,7 @@ class Create:
         with Box("bench"):
             with Box():
                 self._stage()
-            with Box("panel"):
+            with Box("panel folds") as self.panel:
                 self._panel()
         self.history = History(session, self.reuse, go)
         self.live = Live(session, self.stage, self._wish)
@@ -54,7 +54,8 @@ class Create:
         with Box("acts"):
             self.make = Press("Develop", self.develop, "main", title="Make pictures: Ctrl and Enter")
             self.count = Box("small soft")
-            with Box().style("margin-left: auto"):
+            with Box("row").style("margin-left: auto"):
+                Press("Settings", lambda: self.panel.classes(toggle="shown"), "phone-only")
                 Field("switch", "Live", self.form.live, lambda event: self._set_live(event.value))
         self._count()
 

@@ -28,6 +28,8 @@ HINTS = {
 EMPTY = "Nothing yet. What you make of a picture comes here."
 PIXELS = 1024 * 1024
 LARGEST_MASK = 2**20
+STRENGTH = 0.6
+"""How much of a picture is made anew, unless somebody says otherwise."""
 
 
 class Edit:
@@ -71,7 +73,7 @@ class Edit:
                     self.ways[way] = press.classes(replace="way")
             self.hint = Box("small soft")
             self.prompt = self._field("prompt", "area", "Words", placeholder="what it should show", rows=2)
-            self.strength = self._field("strength", "range", "Strength", 0.6, min=0.05, max=1, step=0.05)
+            self.strength = self._field("strength", "range", "Strength", STRENGTH, min=0.05, max=1, step=0.05)
             self.nearness = self._field("nearness", "range", "Difference", 0.2, min=0.02, max=1, step=0.02)
         with Box("part"):
             self.negative = self._field("negative", "area", "Leave out", "", rows=1)
@@ -108,6 +110,8 @@ class Edit:
         for name, press in self.ways.items():
             press.pressed(name == way)
         self.hint.says(HINTS[way])
+        if way != self.kept.get("way"):  # less than all of the noise seldom brings new things into a part
+            self.strength.value = 1.0 if way == "part" else STRENGTH
         self.strength.set_visibility(way != "vary")
         self.nearness.set_visibility(way == "vary")
         said(self.easel, painting=way == "part")

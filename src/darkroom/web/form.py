@@ -99,8 +99,8 @@ class Form:
         width, height = values.get("width"), values.get("height")
         if width and height and values.get("model", self.model) == "starter" and width * height > LARGE**2:
             width, height = fitted(width, height, 128 * 128)
-        size = {"width": width, "height": height}
-        return self.reusing(Request(**({"model": self.model, "seed": self.seed} | dict(values) | size)))
+        told: dict[str, Any] = {"model": self.model, "seed": self.seed, **values}
+        return self.reusing(Request(**(told | {"width": width, "height": height})))
 
     def plain(self) -> dict[str, Any]:
         """Values that JSON can hold."""
