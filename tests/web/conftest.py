@@ -32,10 +32,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("home")
     (home / "styles.csv").write_text("name,prompt,negative_prompt\nBeach day,{prompt} on a beach,night sky\n")
     log = (home / "log").open("w+")
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     command = [sys.executable, "-m", "darkroom", "serve", "--port", "0", "--drain", "1"]
     process = subprocess.Popen(
         command,
-        env=os.environ | {"DARKROOM_HOME": str(home), "PYTHONUNBUFFERED": "1"},
+        env=env | {"DARKROOM_HOME": str(home), "PYTHONUNBUFFERED": "1"},
         stdout=log,
         stderr=log,
     )

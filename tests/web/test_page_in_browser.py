@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.xdist_group("browser")  # one server and one browser for all
 PROMPT = "a red cat on a beach"
 DARKNESS = """() => {
   const sheet = document.querySelector(".under-look canvas");

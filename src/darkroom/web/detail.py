@@ -87,7 +87,12 @@ def _buttons(one: "Print", acts: Acts, close: Callable[[], None]) -> None:
     Press("Explain", then(lambda: acts.go("/explain", one.request, one.picture)), drawing="explain")
     Press("Compare", then(lambda: acts.compare(one)), drawing="compare")
     download(one)
-    Press("Delete", then(lambda: acts.forget(one)), "bare bad", "trash")
+    Press(deletion(one), then(lambda: acts.forget(one)), "bare bad", "trash")
+
+
+def deletion(one: "Print") -> str:
+    """What a press on the bin does: pictures that were made together go together."""
+    return "Delete" if one.of == 1 else f"Delete all {one.of} of this batch"
 
 
 def download(one: "Print") -> None:
@@ -122,7 +127,7 @@ def compare_with(session: Session, one: "Print", before: str, go_on: Callable[[]
             with Box("row"):
                 Press("Go on with this one", on, "main", "edit")
                 download(one)
-                Press("Delete", forget, "bare bad", "trash")
+                Press(deletion(one), forget, "bare bad", "trash")
 
 
 def compare(session: Session, left: "Print", right: "Print") -> None:

@@ -42,7 +42,7 @@ class Page:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.shell = theme.Shell(PLACES, self._fill)
+        self.shell = theme.Shell(PLACES, self._fill, self._again)
 
     def _fill(self, path: str, box: Box) -> None:
         with box:
@@ -54,6 +54,15 @@ class Page:
                 self.explain = Explain(self.session)
             elif path == "/library":
                 self.library = Library(self.session, self._create(), self.go)
+
+    def _again(self, path: str) -> None:
+        """What was made or deleted elsewhere meanwhile shows here too."""
+        if path == "/":
+            self.create.history.prints.fill()
+        elif path == "/edit":
+            self.edit.prints.fill()
+        elif path == "/library":
+            self.library.gallery.fill()
 
     def _create(self) -> Create:
         """Create, which other places fill; it is built when one of them is seen first."""

@@ -19,11 +19,15 @@ EDIT_TAG = "page-edit"
 
 @dataclass(frozen=True)
 class Print:
-    """A picture that was made: the job, the picture's id and the request that makes it alone."""
+    """A picture that was made: the job, the picture's id and the request that makes it alone.
+
+    ``of`` is how many pictures the job made.
+    """
 
     job: str
     picture: str
     request: Request
+    of: int = 1
 
 
 Shows = Callable[[JobView], bool]
@@ -46,7 +50,8 @@ def prints_of(session: Session, shows: Shows = any_print) -> Iterator[Print]:
         views = session.service.jobs(owner=session.owner, limit=PAGE, before=before)
         for view in views:
             if view.status.ended and shows(view):
-                yield from (Print(view.id, picture, request) for picture, request in pictures_of(view))
+                made = pictures_of(view)
+                yield from (Print(view.id, picture, request, len(made)) for picture, request in made)
         if len(views) < PAGE:
             return
         before = views[-1].created

@@ -32,11 +32,15 @@ def _asset(name: str) -> str:
 class Shell:
     """The bar at the top (its links at the foot of a phone) and a box for each place, of which one is seen.
 
-    ``places`` are their names by path; ``opened`` fills the box of a place that is seen for the first time.
+    ``places`` are their names by path; ``opened`` fills the box of a place that is seen for the first time,
+    ``again`` is told of one that is seen once more.
     """
 
-    def __init__(self, places: Mapping[str, str], opened: Callable[[str, Box], None]) -> None:
-        self.opened, self.links, self.boxes = opened, dict[str, Box](), dict[str, Box]()
+    def __init__(
+        self, places: Mapping[str, str], opened: Callable[[str, Box], None], again: Callable[[str], None]
+    ) -> None:
+        self.opened, self.again = opened, again
+        self.links, self.boxes = dict[str, Box](), dict[str, Box]()
         said(Box("leap", "a", "Skip to the place"), href="#place")
         with Box("top", "header"):
             said(Box("mark", "a", "Darkroom"), href="/")
@@ -77,6 +81,8 @@ class Shell:
         for other, box in self.boxes.items():
             box.classes(**{"remove" if other == path else "add": "hidden"})
             said(self.links[other], aria_current="page" if other == path else None)
+        if path in self.filled:
+            self.again(path)
         self.fill(path)
 
     def fill(self, path: str) -> None:
