@@ -150,9 +150,8 @@ def explain(browser: Browser, url: str, out: Path) -> None:
     page.get_by_role("button", name="Make all of them").click()
     page.get_by_label("Step", exact=True).fill("5")
     page.locator(".token", has_text="hat").click()
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.matrix img')].filter(x => x.src.includes('/pictures/')).length >= 30"
-    )
+    made = ".matrix img[src*='/pictures/']"
+    page.wait_for_function(f'() => document.querySelectorAll("{made}").length >= 30')
     page.add_style_tag(content=".scrubber, .top { position: static !important }")
     keep(page, out, "explain", tall=True)
 

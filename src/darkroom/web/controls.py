@@ -115,10 +115,10 @@ class Stage(Element, component="assets/stage.js"):
         said(self, step=step)
         self.run_method("frame", step, source)
 
-    def finish(self, source: str | None = None, alt: str = "") -> None:
+    def finish(self, source: str | None = None, alt: str = "", step: int = 0) -> None:
         """It is done, or will not be."""
         said(self, busy=False, **({"picture": source, "alt": alt} if source else {}))
-        self.run_method("finish")
+        self.run_method("finish", source, step)
 
     def says(self, words: str) -> None:
         """The line below the film strip."""

@@ -80,7 +80,7 @@ class Live:
             raise DarkroomError(view.error)
         if not view.pictures:
             return None
-        self.stage.finish(source_of(view.pictures[0]), request.prompt)
+        self.stage.finish(source_of(view.pictures[0]), request.prompt, view.steps)
         self._forget(but=view.id)
         return view
 

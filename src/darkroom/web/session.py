@@ -94,9 +94,12 @@ class Over(Box):
         self.on("keydown.escape", self.delete, args=[])
         with self, Box("sheet") as self.sheet:
             Press("Close", self.delete, "bare icon close", "close")
-        ui.run_javascript(
-            f"setTimeout(() => getHtmlElement({self.id})?.querySelector('.close')?.focus(), 50)"
-        )
+        ui.run_javascript(f"openOver({self.id})")
+
+    def delete(self) -> None:
+        """Close it; what had the focus before gets it back."""
+        self.client.run_javascript("closeOver()")
+        super().delete()
 
 
 def known_models() -> list[str]:

@@ -19,7 +19,7 @@ def head(browser: str) -> None:
     """Style sheets, the theme, and the name by which this browser is known again."""
     for sheet in SHEETS:
         ui.add_head_html(f'<link rel="stylesheet" href="{_asset(sheet)}">')
-    ui.add_head_html(f'<script src="{_asset("theme.js")}"></script>')
+    ui.add_head_html(f'<script src="{_asset("page.js")}"></script>')
     cookie = f"{COOKIE}={browser}; path=/; max-age=31536000; samesite=strict"
     ui.add_head_html(f"<script>document.cookie = '{cookie}';</script>")
 

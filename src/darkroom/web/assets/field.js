@@ -18,7 +18,7 @@ export default {
           @change="send(bounded($event.target.value))" />
       </div>
       <textarea v-if="kind === 'area'" ref="box" :id="own" :value="inner" :rows="rows || 1" :placeholder="placeholder" :aria-label="label || placeholder"
-        spellcheck="false" @input="type" @keydown.enter.ctrl.prevent="enter" @keydown.enter.meta.prevent="enter"></textarea>
+        spellcheck="false" @input="type" @blur="flush" @keydown.enter.ctrl.prevent="enter" @keydown.enter.meta.prevent="enter"></textarea>
       <input v-else-if="kind === 'range'" type="range" :id="own" :value="inner" :min="min" :max="max" :step="step"
         :style="{'--part': 100 * (inner - min) / (max - min) + '%'}" @input="send(Number($event.target.value))" />
       <select v-else-if="kind === 'choice'" :id="own" :value="inner" :aria-label="label || placeholder" @change="send($event.target.value)">
@@ -27,7 +27,7 @@ export default {
       <input v-else-if="kind === 'number'" type="number" :id="own" :value="inner" :min="min" :max="max" :step="step" :placeholder="placeholder"
         :aria-label="label || placeholder" @change="send(bounded($event.target.value))" @keydown.enter="enter" />
       <input v-else :type="kind" :id="own" :value="inner" :placeholder="placeholder" :aria-label="label || placeholder" spellcheck="false" autocomplete="off"
-        @input="type" @keydown.enter="enter" />
+        @input="type" @blur="flush" @keydown.enter="enter" />
       <div v-if="hint" class="hint">{{ hint }}</div>
     </div>`,
   data() {
@@ -58,9 +58,12 @@ export default {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.send(this.inner), this.wait ?? 120);
     },
-    enter() {
+    flush() { // before anything else is pressed
       clearTimeout(this.timer);
       if (this.inner !== this.told) this.send(this.inner);
+    },
+    enter() {
+      this.flush();
       this.$emit("enter");
     },
     bounded(text) {

@@ -32,6 +32,9 @@ export default {
       this.latest = src;
       this.$nextTick(() => { if (this.$refs.strip) this.$refs.strip.scrollLeft = 1e6; });
     },
-    finish() { this.latest = null; },
+    finish(source, step) {
+      if (source) this.frame(step, source);
+      this.latest = null;
+    },
   },
 };

@@ -7,3 +7,14 @@
   dark.addEventListener("change", lay);
   lay();
 })();
+
+// A sheet over the page: until it is closed nothing behind it can be reached.
+window.openOver = (id) => {
+  window.beforeOver = document.activeElement;
+  document.querySelectorAll(".top, .place").forEach((part) => (part.inert = true));
+  setTimeout(() => getHtmlElement(id)?.querySelector(".close")?.focus(), 50);
+};
+window.closeOver = () => {
+  document.querySelectorAll(".top, .place").forEach((part) => (part.inert = false));
+  window.beforeOver?.focus?.();
+};
