@@ -13,13 +13,16 @@ from darkroom.web.controls import Box, Field, Press, Stage
 from darkroom.web.form import Form
 from darkroom.web.history import History
 from darkroom.web.live import Live
-from darkroom.web.session import Session, known_models
+from darkroom.web.models import first_settings, known_models, ships
+from darkroom.web.session import Session
 from darkroom.web.settings import Settings
 from darkroom.web.words import unknown_words
 
 EMPTY = "Say what the picture should show, and watch it develop here."
 PLACEHOLDER = "a red cat and two green apples on a beach"
 TAG = "page"
+FIRST_SIDE = 512
+"""Of models of others, once a shape is chosen for them."""
 
 
 class Create:
@@ -27,7 +30,7 @@ class Create:
 
     def __init__(self, session: Session, go: Callable[[str, Request | None, str], None]) -> None:
         self.session, self.go = session, go
-        self.form = Form.read(session.memory.get("form", starter_defaults()))
+        self.form = Form.read(session.memory.get("form", first_settings("starter")))
         self.developed: Form | None = None
         with Box("bench"):
             with Box():
@@ -56,7 +59,9 @@ class Create:
             self.count = Box("small soft")
             with Box("row").style("margin-left: auto"):
                 Press("Settings", lambda: self.panel.classes(toggle="shown"), "phone-only")
-                Field("switch", "Live", self.form.live, lambda event: self._set_live(event.value))
+                self.live_switch = Field(
+                    "switch", "Live", self.form.live, lambda event: self._set_live(event.value)
+                )
         self._count()
 
     def _panel(self) -> None:
@@ -69,6 +74,11 @@ class Create:
 
     def change(self, **values: Any) -> None:
         """A setting changed."""
+        if "model" in values:
+            values = first_settings(values["model"])
+            self.live_switch.value = values["live"]
+        elif "shape" in values and self.form.side is None:
+            values["side"] = FIRST_SIDE
         self.form = replace(self.form, **values)
         self.settings.form = self.form
         if {"shape", "model", "further"} & values.keys():
@@ -105,7 +115,7 @@ class Create:
 
     async def _tell_unknown(self, words: str) -> None:
         """Say which words the starter never saw."""
-        unknown = await unknown_words(words) if self.form.model == "starter" else ()
+        unknown = await unknown_words(words) if ships(self.form.model) else ()
         self.unknown.says(f"The starter does not know: {', '.join(unknown)}" if unknown else "")
 
     def _wish(self) -> Request | None:
@@ -151,13 +161,6 @@ class Create:
         self.prompt.value = form.prompt
         self.settings.fill(form)
         self._changed()
-
-
-def starter_defaults() -> dict[str, Any]:
-    """What a browser that was never here finds."""
-    from darkroom.families.starter import DEFAULTS
-
-    return dict(DEFAULTS)
 
 
 def own_styles() -> dict[str, Any]:

@@ -12,12 +12,12 @@ from darkroom.studio.borrowing import borrowed
 from darkroom.studio.pictures import Texts, decode, read
 from darkroom.studio.request import MAX_SEED, Request, random_seed
 from darkroom.web.controls import Box, Drop, Easel, Field, Press, said
-from darkroom.web.create import starter_defaults
 from darkroom.web.detail import Acts, compare_with
 from darkroom.web.form import fitted
+from darkroom.web.models import first_settings, known_models, most_pixels
 from darkroom.web.pictures import GIVEN
 from darkroom.web.prints import EDIT_TAG, Print, Prints, edited
-from darkroom.web.session import Session, known_models, pixels_of, source_of
+from darkroom.web.session import Session, pixels_of, source_of
 
 WAYS = {"whole": "Change all of it", "part": "Repaint a part", "vary": "Variations"}
 HINTS = {
@@ -26,7 +26,6 @@ HINTS = {
     "vary": "The same words from nearly the same noise: near relatives of the picture.",
 }
 EMPTY = "Nothing yet. What you make of a picture comes here."
-PIXELS = 1024 * 1024
 LARGEST_MASK = 2**20
 STRENGTH = 0.6
 """How much of a picture is made anew, unless somebody says otherwise."""
@@ -63,7 +62,7 @@ class Edit:
         self.bed.set_visibility(False)
 
     def _panel(self) -> None:
-        kept, values = self.kept, starter_defaults() | self.kept
+        kept, values = self.kept, first_settings("starter") | self.kept
         with Box("part"):
             self.ways: dict[str, Press] = {}
             with Box("ways") as group:
@@ -193,7 +192,7 @@ class Edit:
             return self._variation()
         # a copy of the picture among the uploads stays as long as a job needs it
         start = self.session.service.keep_upload(self.path.read_bytes())
-        width, height = fitted(*pixels_of(self.path), self._most_pixels())
+        width, height = fitted(*pixels_of(self.path), most_pixels(self.model.value))
         request = Request(
             prompt=self.prompt.value,
             width=width,
@@ -226,11 +225,6 @@ class Edit:
             "seed": int(self.seed.value),
             "count": int(self.count.value),
         }
-
-    def _most_pixels(self) -> int:
-        if self.model.value == "starter":
-            return 128 * 128
-        return PIXELS
 
     def _mask(self) -> Path:
         """The painted mask, checked as what browsers send must be."""

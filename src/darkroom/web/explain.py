@@ -12,6 +12,7 @@ from darkroom.studio.request import MAX_SEED, Request
 from darkroom.web import story
 from darkroom.web.controls import Box, Choice, Field, Press, said
 from darkroom.web.matrix import Matrix
+from darkroom.web.models import ships
 from darkroom.web.session import Session
 
 FIRST = Request(
@@ -100,7 +101,7 @@ class Explain:
 
     def take(self, request: Request) -> None:
         """Explain a picture that was made."""
-        if request.model != "starter" or request.guide != "cfg" or request.init_image:
+        if not ships(request.model) or request.guide != "cfg" or request.init_image:
             self.session.say("Explain tells of pictures that the starter made from words alone.")
             return
         names = ("prompt", "seed", "steps", "cfg_scale", "scheduler")

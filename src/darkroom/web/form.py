@@ -6,6 +6,7 @@ from math import sqrt
 from typing import Any
 
 from darkroom.studio.request import Request, random_seed
+from darkroom.web.models import LARGEST_SIDE, SIDE, ships
 
 SHAPES: dict[str, tuple[int, int]] = {
     "1:1": (1, 1),
@@ -29,8 +30,6 @@ FURTHER = (
     "pag_scale",
 )
 DEFAULTS = {one.name: one.default for one in fields(Request)}
-LARGE = 256
-"""The side beyond which the starter, trained at 128, only repeats itself."""
 CELL = 16
 """Sides are multiples of it: every model here draws them."""
 
@@ -48,7 +47,7 @@ class Form:
     styles: tuple[str, ...] = ()
     model: str = "starter"
     shape: str = "1:1"
-    side: int = 128
+    side: int | None = SIDE
     size: tuple[int, int] | None = None
     steps: int | None = None
     cfg_scale: float | None = None
@@ -62,21 +61,21 @@ class Form:
     further: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def pixels(self) -> tuple[int, int]:
+    def pixels(self) -> tuple[int, int] | None:
         """Width and height."""
-        return self.size or sides(self.shape, self.side)
+        return self.size or (sides(self.shape, self.side) if self.side else None)
 
     def request(self, **changes: Any) -> Request:
         """One picture of these settings, styles not yet laid on. Raises InvalidRequest."""
-        width, height = self.pixels
+        width, height = self.pixels or (None, None)
         values = {name: getattr(self, name) for name in NAMES} | {"width": width, "height": height}
         return Request(**(values | self.further | changes))
 
     def reusing(self, request: Request) -> "Form":
         """The settings that make a picture's request again; the seed is locked, styles are in its words."""
-        width, height = request.width or self.pixels[0], request.height or self.pixels[1]
-        shape, side = shape_of(width, height)
-        fits = sides(shape, side) == (width, height)
+        size = (request.width, request.height) if request.width and request.height else None
+        shape, side = shape_of(*size) if size else (self.shape, None)
+        fits = size is None or (side is not None and sides(shape, side) == size)
         values = {name: getattr(request, name) for name in NAMES}
         further = {name: getattr(request, name) for name in FURTHER}
         return replace(
@@ -85,7 +84,7 @@ class Form:
             styles=(),
             shape=shape,
             side=side,
-            size=None if fits else (width, height),
+            size=None if fits else size,
             lock=True,
             builder={},
             further={name: value for name, value in further.items() if value != DEFAULTS[name]},
@@ -97,8 +96,8 @@ class Form:
         Raises InvalidRequest where they make no request.
         """
         width, height = values.get("width"), values.get("height")
-        if width and height and values.get("model", self.model) == "starter" and width * height > LARGE**2:
-            width, height = fitted(width, height, 128 * 128)
+        if width and height and ships(values.get("model", self.model)) and width * height > LARGEST_SIDE**2:
+            width, height = fitted(width, height, SIDE**2)
         told: dict[str, Any] = {"model": self.model, "seed": self.seed, **values}
         return self.reusing(Request(**(told | {"width": width, "height": height})))
 

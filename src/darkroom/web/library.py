@@ -12,10 +12,11 @@ from darkroom.studio.pictures import read
 from darkroom.studio.request import Request
 from darkroom.web.controls import Box, Drop, Field, Press, said
 from darkroom.web.detail import Acts, show_print
+from darkroom.web.models import known_models
 from darkroom.web.pictures import GIVEN
 from darkroom.web.prints import Print, Prints, any_print
 from darkroom.web.promptbook import Kept, PromptBook
-from darkroom.web.session import Session, known_models
+from darkroom.web.session import Session
 
 if TYPE_CHECKING:
     from darkroom.web.create import Create
@@ -117,7 +118,9 @@ class Library:
         """All but the words stays as it is in Create."""
         form = self.create.form
         values = {name: getattr(form, name) for name in ("steps", "cfg_scale", "sampler", "scheduler")}
-        return values | dict(zip(("width", "height"), form.pixels, strict=True)) | form.further
+        return (
+            values | dict(zip(("width", "height"), form.pixels or (None, None), strict=True)) | form.further
+        )
 
     def _delete(self, kept: Kept) -> None:
         self.book.delete(kept)

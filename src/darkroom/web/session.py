@@ -19,6 +19,7 @@ from darkroom.studio.prompts import with_named_loras
 from darkroom.studio.request import Request
 from darkroom.web.controls import Box, Press
 from darkroom.web.memory import Memory
+from darkroom.web.models import known_models
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,11 +101,6 @@ class Over(Box):
         """Close it; what had the focus before gets it back."""
         self.client.run_javascript("closeOver()")
         super().delete()
-
-
-def known_models() -> list[str]:
-    """The models that a bare name stands for; the starter first."""
-    return ["starter", *(name for name in home.named("models") if name != "starter")]
 
 
 def _named(kind: str, name: str) -> Path:

@@ -8,10 +8,9 @@ from darkroom.diffusion.samplers import SAMPLERS
 from darkroom.studio.request import MAX_SEED, random_seed
 from darkroom.web.controls import Box, Choice, Field, Handler, Press, said
 from darkroom.web.form import SHAPES, Form, sides
+from darkroom.web.models import LARGEST_SIDE, ships
 
 SIDES = (64, 96, 128, 160, 192, 256, 384, 512, 768, 1024)
-SMALL = 256
-"""The longest side that the starter is offered: it was trained at 128."""
 COUNTS = {"1": "1 picture", "4": "4 pictures", "9": "9 pictures", "16": "16 pictures"}
 AUTO = "as the model says"
 
@@ -40,7 +39,7 @@ class Settings:
         self.form, self.filling = form, True
         for name, field in self.fields.items():
             value = getattr(form, name)
-            field.value = str(value) if name in ("side", "count") else value
+            field.value = str(value or "") if name in ("side", "count") else value
         for name in ("sampler", "scheduler"):
             self.fields[name].value = getattr(form, name) or ""
         self.filling = False
@@ -95,7 +94,7 @@ class Settings:
             said(group, role="group", aria_label="Shape of the picture")
             for name, (wide, high) in SHAPES.items():
                 self.shapes[name] = self._shape(name, wide, high)
-        self._choice("side", "Size", self._sizes(), int)
+        self._choice("side", "Size", self._sizes(), lambda side: int(side) if side else None)
         self._press_shapes()
 
     def _shape(self, name: str, wide: int, high: int) -> Box:
@@ -115,11 +114,13 @@ class Settings:
 
     def _sizes(self) -> dict[str, str]:
         """The sizes in this shape; the form's own may be one that no shape here has."""
-        known = {side: sides(self.form.shape, side) for side in {*SIDES, self.form.side}}
-        if self.form.model == "starter":
-            known = {side: size for side, size in known.items() if side <= SMALL or side == self.form.side}
-        known[self.form.side] = self.form.pixels
-        return {str(side): "{} × {}".format(*size) for side, size in sorted(known.items())}
+        own = self.form.side
+        most = LARGEST_SIDE if ships(self.form.model) else SIDES[-1]
+        known = {side: sides(self.form.shape, side) for side in SIDES if side <= most}
+        if own and self.form.pixels:
+            known[own] = self.form.pixels
+        offered = {str(side): "{} × {}".format(*size) for side, size in sorted(known.items())}
+        return offered if ships(self.form.model) else {"": AUTO, **offered}
 
     def _way(self) -> None:
         self._field("steps", "range", "Steps", lambda x: int(x), min=1, max=60, step=1)

@@ -14,7 +14,7 @@ export default {
       <label v-if="label && kind !== 'range'" class="name" :for="own">{{ label }}</label>
       <div v-if="kind === 'range'" class="name">
         <label :for="own">{{ label }}</label>
-        <input type="number" :value="inner" :min="min" :max="max" :step="step" :aria-label="label + ', as a number'"
+        <input type="number" :value="inner" :min="min" :max="max" :step="step" placeholder="auto" :aria-label="label + ', as a number'"
           @change="send(bounded($event.target.value))" />
       </div>
       <textarea v-if="kind === 'area'" ref="box" :id="own" :value="inner" :rows="rows || 1" :placeholder="placeholder" :aria-label="label || placeholder"
