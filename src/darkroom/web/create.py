@@ -148,6 +148,10 @@ class Create:
             )
         self._fill(self.form.reusing(request))
 
+    def say(self, prompt: str, negative: str) -> None:
+        """Take other words; all else stays."""
+        self._fill(replace(self.form, prompt=prompt, negative=negative, builder={}))
+
     def borrow(self, values: Mapping[str, Any]) -> None:
         """Fill everything with what a file tells."""
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nicegui import ui
 
@@ -111,16 +111,8 @@ class Library:
         self._list()
 
     def _use(self, kept: Kept) -> None:
-        self.create.borrow({"prompt": kept.prompt, "negative": kept.negative} | self._kept_settings())
+        self.create.say(kept.prompt, kept.negative)
         self.go("/", None, "")
-
-    def _kept_settings(self) -> dict[str, Any]:
-        """All but the words stays as it is in Create."""
-        form = self.create.form
-        values = {name: getattr(form, name) for name in ("steps", "cfg_scale", "sampler", "scheduler")}
-        return (
-            values | dict(zip(("width", "height"), form.pixels or (None, None), strict=True)) | form.further
-        )
 
     def _delete(self, kept: Kept) -> None:
         self.book.delete(kept)

@@ -28,7 +28,7 @@ def most_pixels(model: str) -> int:
 
 
 def first_settings(model: str) -> dict[str, Any]:
-    """What is set when a model is chosen: its own defaults, or that it may choose, where it is to be loaded."""
+    """What is set when a model is chosen: its defaults, or that it may choose, where it is to be loaded."""
     if not ships(model):
         names = ("side", "size", "steps", "cfg_scale", "sampler", "scheduler")
         return dict.fromkeys(names) | {"model": model, "live": False}
