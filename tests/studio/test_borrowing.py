@@ -140,9 +140,9 @@ def test_no_path_is_taken_from_a_file():
 
 
 def test_infotext_that_we_write_reads_back():
-    from darkroom.studio.pictures import _labels
+    from darkroom.studio.pictures import labels
 
-    told = from_infotext(infotext(record(REQUEST), _labels()), KNOWN)
+    told = from_infotext(infotext(record(REQUEST), labels()), KNOWN)
     assert told.request() == REQUEST and not told.missing
 
 

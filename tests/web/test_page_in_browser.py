@@ -164,12 +164,13 @@ def test_a_painted_part_is_made_anew_and_the_rest_stays(create):
     page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_role("button", name="Repaint a part").click()
     sheet = page.locator(".easel canvas").bounding_box()
-    for x in (0.1, 0.3):  # over the upper left quarter
-        page.mouse.move(sheet["x"] + sheet["width"] * x, sheet["y"] + 5)
+    page.get_by_label("Brush size").fill("50")
+    for down in (0.1, 0.2):  # over the upper left quarter
+        page.mouse.move(sheet["x"] + 5, sheet["y"] + sheet["height"] * down)
         page.mouse.down()
-        page.mouse.move(sheet["x"] + sheet["width"] * x, sheet["y"] + sheet["height"] * 0.4, steps=4)
+        page.mouse.move(sheet["x"] + sheet["width"] * 0.2, sheet["y"] + sheet["height"] * down, steps=4)
         page.mouse.up()
-    page.locator(".panel:visible textarea").first.fill("a yellow sun")
+    page.locator(".panel:visible textarea").first.fill("a cat in space")
     page.get_by_label("Pictures", exact=True).fill("1")
     steps(page, 6)
     page.wait_for_timeout(400)
@@ -178,7 +179,7 @@ def test_a_painted_part_is_made_anew_and_the_rest_stays(create):
     # the starter's autoencoder smears a border of a square over: look at what is far from the paint
     kept = np.abs(after[80:, 80:].astype(int) - before[80:, 80:]).mean()
     made = np.abs(after[:48, :48].astype(int) - before[:48, :48]).mean()
-    assert kept < 6 < made
+    assert made > 10 and made > 5 * kept
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Develop").locator("visible=true").click()

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darkroom.errors import DarkroomError
@@ -85,6 +85,7 @@ def test_memory_belongs_to_an_owner_and_a_browser(tmp_path):
     assert Memory(tmp_path, "ann", "x" * 40).get("form") is None
 
 
+@settings(max_examples=15)  # each writes files, whole
 @given(
     st.lists(
         st.tuples(st.text(min_size=1).filter(str.strip), st.lists(st.text(max_size=50), max_size=5)),

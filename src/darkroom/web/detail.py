@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from darkroom.diffusion.grids import GRIDS
-from darkroom.diffusion.samplers import SAMPLERS
+from darkroom.studio.pictures import labels
 from darkroom.studio.request import Request
 from darkroom.web.controls import Box, Compare, Press, drawn, said
 from darkroom.web.session import Session, source_of
@@ -32,14 +31,14 @@ LABELS = {
 
 def facts_of(request: Request) -> dict[str, Any]:
     """What made a picture, by label, without what does not apply."""
-    labels = {name: one.label for name, one in (SAMPLERS | GRIDS).items()}
+    known = labels()
     values = request.to_json() | {"size": f"{request.width} × {request.height}"}
     if request.init_image is None:
         values.pop("strength")
     if request.variation_seed is None:
         values.pop("variation_strength")
     plain = {"guide": "cfg", "noise": "philox"}
-    values |= {name: labels.get(values[name], values[name]) for name in ("sampler", "scheduler")}
+    values |= {name: known.get(values[name], values[name]) for name in ("sampler", "scheduler")}
     said = {name: values.get(name) for name in LABELS if values.get(name) != plain.get(name)}
     return {LABELS[name]: value for name, value in said.items() if value not in (None, "")}
 
