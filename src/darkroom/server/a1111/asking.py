@@ -1,5 +1,6 @@
 """From what A1111's clients send to a request of ours, and what of it they must be told."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -102,7 +103,7 @@ def method_named(name: str) -> tuple[str | None, str | None]:
     if name.lower() in known:
         return known[name.lower()], None
     words, _, last = name.rpartition(" ")
-    if words.lower() in known:
+    with suppress(KeyError, UnknownName):
         return known[words.lower()], scheduler_named(last)
     raise Refused(str(UnknownName("sampler", name, [s.label for s in SAMPLERS.values()])), 404)
 
@@ -125,7 +126,7 @@ def _picture(text: str, name: str, asked: ImageToImage, desk: Desk) -> Image.Ima
     width, height = asked.width or image.width, asked.height or image.height
     if asked.resize_mode in (EXTEND, LATENT) and image.width * height != image.height * width:
         raise Refused(f"resize_mode {asked.resize_mode} cannot be had; take 0 to stretch or 1 to crop.")
-    if width < 1 or height < 1 or width * height > desk.service.limits.pixels:
+    if min(width, height) < 1 or width * height > desk.service.limits.pixels:
         raise InvalidRequest(f"{width}x{height} cannot be had here; ask for another size.")
     return image.resize((width, height), LANCZOS) if asked.resize_mode == STRETCH else image
 
@@ -133,8 +134,9 @@ def _picture(text: str, name: str, asked: ImageToImage, desk: Desk) -> Image.Ima
 def _mask(asked: ImageToImage, desk: Desk) -> Image.Image:
     """White where to paint: a mask, or the transparency of one that is drawn so."""
     mask = _picture(asked.mask or "", "the mask", asked, desk)
-    if mask.has_transparency_data and mask.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-        mask = mask.convert("RGBA").getchannel("A")
+    alpha = mask.convert("RGBA").getchannel("A")
+    if any(alpha.histogram()[:255]):
+        mask = alpha
     mask = mask.convert("L").point([0] * 128 + [255] * 128)
     return ImageOps.invert(mask) if asked.inpainting_mask_invert else mask
 

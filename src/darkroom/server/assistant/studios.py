@@ -1,5 +1,6 @@
 """Where an assistant's pictures are made: in this process, or on a server. Both take our API's wishes."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -85,7 +86,8 @@ class Here:
 
     def request(self, picture: str) -> dict[str, Any]:
         """See Studio."""
-        return told(record_of(made_picture(picture, self.desk)).request)
+        request = told(record_of(made_picture(picture, self.desk)).request)
+        return dict(json.loads(json.dumps(request)))
 
     def keep(self, data: bytes) -> str:
         """See Studio."""

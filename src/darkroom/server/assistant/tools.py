@@ -214,17 +214,14 @@ def _vary(studio: Studio, picture: str, strength: float, seed: int | None) -> di
     Its LoRAs and embeddings come along; what a ControlNet followed is not known any more.
     """
     request = studio.request(picture)
-    kept = {name: value for name, value in request.items() if name in Wish.model_fields and value}
-    kept.pop("mask", None)
-    kept.pop("controls", None)
+    lost = ("init_image", "mask", "controls", "count", *(("seed",) if request["init_image"] else ()))
+    kept = {name: value for name, value in request.items() if name in Wish.model_fields and name not in lost}
     if request["init_image"]:
         seeds = {} if seed is None else {"seed": seed}
-        del kept["seed"]
         return kept | {"init_image": picture, "strength": strength} | seeds
     from darkroom.studio.request import random_seed
 
     return kept | {
-        "seed": request["seed"],
         "variation_seed": random_seed() if seed is None else seed,
         "variation_strength": strength,
     }
