@@ -1,6 +1,8 @@
 """The page's parts that need no browser."""
 
 import json
+import os
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from darkroom.errors import DarkroomError
 from darkroom.studio.request import Request
 from darkroom.web.builder import built
 from darkroom.web.form import CELL, SHAPES, Form, fitted, shape_of, sides
-from darkroom.web.memory import Memory, browser_of
+from darkroom.web.memory import Memory, browser_of, memory_of, sweep
 from darkroom.web.promptbook import PromptBook, tags_of
 
 
@@ -78,11 +80,22 @@ def test_a_browser_is_known_again_only_by_a_name_of_ours():
 
 
 def test_memory_belongs_to_an_owner_and_a_browser(tmp_path):
-    Memory(tmp_path, "ann", "x" * 40).keep("form", {"prompt": "a cat"})
-    assert Memory(tmp_path, "ann", "x" * 40).get("form") == {"prompt": "a cat"}
-    assert Memory(tmp_path, "bob", "x" * 40).get("form") is None
-    next(tmp_path.iterdir()).write_bytes(b"{half")
-    assert Memory(tmp_path, "ann", "x" * 40).get("form") is None
+    memory = memory_of(tmp_path, "ann", "x" * 40)
+    memory.keep("form", {"prompt": "a cat"})
+    assert memory_of(tmp_path, "ann", "x" * 40).get("form") == {"prompt": "a cat"}
+    assert memory_of(tmp_path, "bob", "x" * 40).get("form") is None
+    memory.write()
+    assert Memory(memory.path).get("form") == {"prompt": "a cat"}
+    memory.path.write_bytes(b"{half")
+    assert Memory(memory.path).get("form") is None
+
+
+def test_browsers_that_were_long_away_are_forgotten(tmp_path):
+    for name, days in (("old", 91), ("new", 1)):
+        Memory(tmp_path / f"{name}.json").write()
+        os.utime(tmp_path / f"{name}.json", (time.time() - days * 86400,) * 2)
+    sweep(tmp_path)
+    assert [path.stem for path in tmp_path.iterdir()] == ["new"]
 
 
 @settings(max_examples=15)  # each writes files, whole

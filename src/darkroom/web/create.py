@@ -39,6 +39,8 @@ class Create:
                 self._panel()
         self.history = History(session, self.reuse, go)
         self.live = Live(session, self.stage, self._wish)
+        if self.form.prompt:
+            session.run(self._tell_unknown(self.form.prompt))
         if self.form.prompt and self.form.live:
             self.live.touch(0)
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 
-from darkroom.errors import DarkroomError, InvalidRequest
+from darkroom.errors import DarkroomError
 from darkroom.studio.request import Request
 from darkroom.studio.serving.jobs import JobView
 from darkroom.web.controls import Stage
@@ -47,23 +47,24 @@ class Live:
     async def _redraw(self, pause: float) -> None:
         await asyncio.sleep(pause)
         try:
-            request = self.wish()
-        except InvalidRequest as error:
-            self.stage.says(str(error))
-            return
-        if request is None:
-            return
+            if (request := self.wish()) is not None:
+                await self._draw(request)
+        except DarkroomError as error:  # words that are half typed often make none yet: no cause for alarm
+            self.stage.finish()
+            self.stage.says(str(error)[:1].upper() + str(error)[1:])
+
+    async def _draw(self, request: Request) -> None:
         began = perf_counter()
         if (request.steps or 0) > 2 * DRAFT_STEPS:
             await self._develop(replace(request, steps=DRAFT_STEPS), "Draft")
         view = await self._develop(request, "Developing")
-        if view is not None and view.pictures:
+        if view is not None:
             self.stage.says(f"{view.steps} steps in {perf_counter() - began:.1f} s, seed {request.seed}")
 
     async def _develop(self, request: Request, words: str) -> JobView | None:
         """One picture on the stage; None where a newer one overtook it."""
         service, session = self.session.service, self.session
-        view = session.submit([request], previews=1, tag=TAG, latest=f"page {session.browser}")
+        view = session.submit([request], previews=1, tag=TAG, latest=f"page {session.client.id}")
         self.jobs.append(view.id)
         self.stage.begin(request.steps or 0, (request.width or 1) / (request.height or 1))
         async for event in service.events(view.id):

@@ -71,7 +71,7 @@ class Matrix:
                 owner=self.session.owner,
                 tag=TAG,
                 previews=2,
-                latest=f"{TAG} {self.session.browser}",
+                latest=f"{TAG} {self.session.client.id}",
             )
         except DarkroomError as error:
             self.session.say(str(error), bad=True)

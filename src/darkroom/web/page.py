@@ -17,7 +17,7 @@ from darkroom.web.create import Create
 from darkroom.web.edit import Edit
 from darkroom.web.explain import Explain
 from darkroom.web.library import Library
-from darkroom.web.memory import Memory, browser_of
+from darkroom.web.memory import browser_of, memory_of, sweep
 from darkroom.web.pictures import router
 from darkroom.web.session import Session
 
@@ -88,11 +88,12 @@ def add_pages(app: FastAPI, service: "Service", owner_of: Callable[[Call], str] 
     """
     app.mount(ROUTE, Assets(directory=theme.ASSETS))
     app.include_router(router(service))
+    sweep(service.folder / "browsers")
 
     def build(call: Call) -> None:
         owner, browser = getattr(call.state, "owner", ""), browser_of(call.cookies)
         theme.head(browser)
-        memory = Memory(service.folder / "browsers", owner, browser)
+        memory = memory_of(service.folder / "browsers", owner, browser)
         page = Page(Session(service, owner, browser, memory, ui.context.client))
         page.shell.show(call.url.path)
 

@@ -1,5 +1,6 @@
 """Pictures by opaque ids: those that the service made, and those that a person gives, checked first."""
 
+import asyncio
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,11 +81,12 @@ def router(service: "Service") -> APIRouter:
         try:
             data = await body(call)
             type_of(data)
-            picture = decode(data, "the picture")
+            picture = await asyncio.to_thread(decode, data, "the picture")
+            path = await asyncio.to_thread(service.keep_upload, data)
         except DarkroomError as error:
             return JSONResponse({"error": str(error)}, 422)
         height, width = picture.pixels.shape[:2]
-        name = GIVEN.add(service.keep_upload(data))
+        name = GIVEN.add(path)
         return JSONResponse({"name": name, "width": width, "height": height})
 
     return routes
