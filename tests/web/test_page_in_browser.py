@@ -78,6 +78,18 @@ def test_typing_develops_a_picture_and_a_slider_redraws_it(create):
     assert page.evaluate(NEWEST) == prints, "a live picture is no print"
 
 
+def test_live_can_be_turned_off_and_on(create):
+    page = create
+    switch = page.get_by_role("switch", name="Live")
+    switch.click()
+    write(page, "a blue house")
+    page.wait_for_timeout(600)
+    assert page.locator(".stage .well img").count() == 0
+    switch.click()
+    settle(page)
+    assert switch.is_checked()
+
+
 def test_the_newest_words_win(create):
     page = create
     steps(page, 30)

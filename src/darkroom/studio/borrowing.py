@@ -117,7 +117,7 @@ def from_workflow(text: str, models: Collection[str]) -> Borrowed:
     said = read_workflow(text)
     values = {name: value for name, value in said.items() if name in PLAIN} | {"noise": "comfy"}
     missing = [f"Its LoRA {name} is left out." for name, _ in said.get("loras", ())]
-    if float(said.get("strength", 1)) < 1:
+    if (_number(said.get("strength", 1)) or 1) < 1:
         missing.append("It may have been made from another picture, which is not in the file.")
     told = _from_elsewhere("ComfyUI", values, said, models)
     return Borrowed(told.tool, told.values, said, (*told.missing, *missing))

@@ -75,13 +75,18 @@ class Field(ValueElement[Any], component="assets/field.js"):
     What a person types is told ``wait`` milliseconds after the last letter.
     """
 
-    LOOPBACK = False
+    LOOPBACK = None  # it shows what was typed by itself
 
     def __init__(
         self, kind: str, label: str = "", value: Any = None, change: Handler | None = None, **props: Any
     ) -> None:
         super().__init__(value=value, on_value_change=change, throttle=0.05 if kind == "range" else 0)
         said(self, kind=kind, label=label, **props)
+
+    def _handle_value_change(self, value: Any) -> None:
+        if self._send_update_on_value_change:  # set here, not there: a turn tells them apart
+            self._props["turn"] = self._props.get("turn", 0) + 1
+        super()._handle_value_change(value)
 
     def offer(self, options: Mapping[str, str]) -> None:
         """The choices, value to label."""

@@ -92,7 +92,6 @@ class Over(Box):
         super().__init__("over")
         self.props("role=dialog aria-modal=true tabindex=-1")
         self.on("click.self", self.delete, args=[])
-        self.on("keydown.escape", self.delete, args=[])
         with self, Box("sheet") as self.sheet:
             Press("Close", self.delete, "bare icon close", "close")
         ui.run_javascript(f"openOver({self.id})")

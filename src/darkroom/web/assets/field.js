@@ -2,12 +2,12 @@
 export default {
   props: {
     kind: String, label: String, modelValue: null, options: Array, min: Number, max: Number, step: Number,
-    placeholder: String, rows: Number, hint: String, wait: Number,
+    placeholder: String, rows: Number, hint: String, wait: Number, turn: Number,
   },
   emits: ["update:modelValue", "enter"],
   template: `
     <label v-if="kind === 'switch'" class="switch">
-      <input type="checkbox" role="switch" :checked="modelValue" @change="send($event.target.checked)" />
+      <input type="checkbox" role="switch" :checked="inner" @change="send($event.target.checked)" />
       <span>{{ label }}</span>
     </label>
     <div v-else class="field">
@@ -34,10 +34,9 @@ export default {
     return { inner: this.modelValue, own: "f" + Math.random().toString(36).slice(2), timer: null, told: this.modelValue };
   },
   watch: {
-    modelValue(value) {
-      if (value === this.told) return; // what we said ourselves; the person may have typed on
+    turn() { // the server set it; else the person may have typed on
       clearTimeout(this.timer);
-      this.told = this.inner = value;
+      this.told = this.inner = this.modelValue;
       this.$nextTick(this.fit);
     },
   },

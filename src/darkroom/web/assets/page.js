@@ -18,3 +18,6 @@ window.closeOver = () => {
   document.querySelectorAll(".top, .place").forEach((part) => (part.inert = false));
   window.beforeOver?.focus?.();
 };
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") document.querySelector(".over .close")?.click();
+});
