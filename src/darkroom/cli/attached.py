@@ -12,6 +12,9 @@ from darkroom.errors import InvalidRequest
 if TYPE_CHECKING:
     from darkroom.studio.attachments import Attachments, Control, ImagePrompt
 
+Find = Callable[[str, str], Path]
+"""(kind, path or name) -> file."""
+
 OPTIONS = (
     click.option("--lora", "loras", metavar="FILE[:WEIGHT]", multiple=True, help="May come again."),
     click.option(
@@ -47,17 +50,20 @@ def attachment_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def take_attachments(settings: dict[str, Any]) -> "Attachments":
-    """Take the values of the options out of ``settings``. Raises DarkroomError where they do not fit."""
-    from darkroom.studio.attachments import Attachments, Lora
-    from darkroom.studio.home import find
+def take_attachments(settings: dict[str, Any], elsewhere: bool = False) -> "Attachments":
+    """Take the values of the options out of ``settings``. Raises DarkroomError where they do not fit.
 
+    ``elsewhere``: files are named as they are on a server; pictures lie here in any case.
+    """
+    from darkroom.studio.attachments import Attachments, Lora
+
+    find = _by_name if elsewhere else _found
     loras = [Lora.parse(text) for text in settings.pop("loras")]
     named = [replace(one, file=find("loras", str(one.file))) for one in loras]
     nets, hints = settings.pop("nets"), settings.pop("hints")
-    controls = _controls(nets, hints, {name: settings.pop(f"{name}s") for name in PER_CONTROL})
+    controls = _controls(nets, hints, {name: settings.pop(f"{name}s") for name in PER_CONTROL}, find)
     picture = _image_prompt(
-        *(settings.pop(f"ip_{name}") for name in ("adapter", "image", "encoder", "strength"))
+        find, *(settings.pop(f"ip_{name}") for name in ("adapter", "image", "encoder", "strength"))
     )
     embeddings = tuple(find("embeddings", name) for name in settings.pop("embeddings"))
     return Attachments(tuple(named), controls, picture, embeddings)
@@ -68,11 +74,10 @@ PER_CONTROL = {"strength": "scale", "start": "start", "end": "end", "mode": "mod
 
 
 def _controls(
-    nets: tuple[str, ...], hints: tuple[str, ...], told: dict[str, tuple[Any, ...]]
+    nets: tuple[str, ...], hints: tuple[str, ...], told: dict[str, tuple[Any, ...]], find: Find
 ) -> "tuple[Control, ...]":
     """Each with its picture, and with what is said of it; the last ones may be left as they are."""
     from darkroom.studio.attachments import Control
-    from darkroom.studio.home import find
 
     if len(nets) != len(hints):
         raise InvalidRequest(
@@ -95,16 +100,28 @@ def _controls(
 
 
 def _image_prompt(
-    adapter: str | None, image: str | None, encoder: str | None, strength: float
+    find: Find, adapter: str | None, image: str | None, encoder: str | None, strength: float
 ) -> "tuple[ImagePrompt, ...]":
     from darkroom.studio.attachments import ImagePrompt
-    from darkroom.studio.home import find
 
     if adapter is None and image is None and encoder is None:
         return ()
     if adapter is None or image is None or encoder is None:
         raise InvalidRequest("an IP-Adapter needs --ip-adapter, --ip-image and --ip-encoder; give all three.")
-    return (ImagePrompt(find("ip_adapters", adapter), _there(encoder), _there(image), strength),)
+    there = find("ip_adapters", adapter), find("encoders", encoder)
+    return (ImagePrompt(*there, _there(image), strength),)
+
+
+def _found(kind: str, name: str) -> Path:
+    """The file of a path or a bare name; encoders have no folder, and so no names."""
+    from darkroom.studio.home import find
+
+    return _there(name) if kind == "encoders" else find(kind, name)
+
+
+def _by_name(kind: str, name: str) -> Path:
+    """The name alone, which a server will look up."""
+    return Path(name)
 
 
 def _there(name: str) -> Path:

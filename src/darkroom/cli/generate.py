@@ -1,8 +1,9 @@
 """``darkroom generate``: pictures from prompts."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ HEADINGS = {
     "others": "The model",
     "loras": "Hung on the model",
     "overwrite": "Files",
+    "server": "Elsewhere",
 }
 """Which option each part of the help begins with."""
 
@@ -109,6 +111,8 @@ HEADINGS = {
 @attachment_options
 @click.option("--overwrite", is_flag=True, help="Replace the output file where there is one.")
 @json_option
+@click.option("--server", metavar="URL", help="Let a Darkroom server make them; see 'darkroom serve'.")
+@click.option("--token", envvar="DARKROOM_TOKEN", help="What the server wants; $DARKROOM_TOKEN is safer.")
 def generate(
     prompts: Sequence[str],
     more: Sequence[str],
@@ -121,6 +125,8 @@ def generate(
     styles_named: Sequence[str],
     styles_file: Path | None,
     memory: str,
+    server: str | None,
+    token: str | None,
     **settings: Any,
 ) -> None:
     """Make pictures from one prompt or several.
@@ -142,13 +148,17 @@ def generate(
 
     check_setting(memory)
     seed = random_seed() if seed is None else seed
-    settings["attached"] = take_attachments(settings)
+    settings["attached"] = take_attachments(settings, elsewhere=server is not None)
     settings["others"] = tuple(map(Path, settings["others"]))
     requests = [Request(prompt=prompt, seed=seed, **settings) for prompt in (*prompts, *more)]
     _check_prompts(len(requests), output)
     target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)
-    wanted = [expanded(request, styles_named, styles_file) for request in requests]
-    runs = (_run(pictures, target, grid, watch, memory) for pictures in wanted)
+    if server is None:
+        wanted = [expanded(request, styles_named, styles_file) for request in requests]
+        runs = (_run(pictures, target, grid, watch, partial(_here, memory)) for pictures in wanted)
+    else:
+        room = partial(_elsewhere, server, token, styles_named, styles_file, watch)
+        runs = (_run([request], target, grid, watch, room) for request in requests)
     if as_json:
         print_json({"runs": [run.to_json() for run in runs]})
         return
@@ -199,7 +209,40 @@ class Run:
         return {"pictures": pictures, "beside": beside, **told}
 
 
-def _run(requests: "Sequence[Request]", target: "Target", grid: bool, watch: bool, memory: str) -> Run:
+Make = Callable[["Sequence[Request]", "Advance"], "list[Result]"]
+"""Makes the pictures of requests, telling of each step."""
+
+
+def _here(memory: str) -> Make:
+    """In this process, with all that this imports."""
+    from darkroom.studio.develop import develop_many
+
+    return partial(develop_many, memory=memory)
+
+
+def _elsewhere(
+    url: str, token: str | None, styles: Sequence[str], styles_file: Path | None, watch: bool
+) -> Make:
+    """On a server, which knows styles and wildcards of its own; its own model where none is named."""
+    from darkroom.studio.remote import RemoteRoom
+
+    source = click.get_current_context().get_parameter_source("model")
+    model = click.get_current_context().params["model"]
+    chosen = None if source is click.core.ParameterSource.DEFAULT else model
+    room = RemoteRoom(url, token, chosen)
+
+    def make(requests: "Sequence[Request]", advance: "Advance") -> "list[Result]":
+        return [
+            room.develop(one, advance, styles=styles, styles_file=styles_file, previews=int(watch))
+            for one in requests
+        ]
+
+    return make
+
+
+def _run(
+    requests: "Sequence[Request]", target: "Target", grid: bool, watch: bool, room: Callable[[], Make]
+) -> Run:
     """Develop and save the pictures of one prompt; those that are watched by one request after the other."""
     from darkroom.cli.progress import bar
 
@@ -207,13 +250,13 @@ def _run(requests: "Sequence[Request]", target: "Target", grid: bool, watch: boo
     films: list[tuple[np.ndarray, ...]] = []
     with bar() as advance:
         start = perf_counter()
-        from darkroom.studio.develop import develop_many
         from darkroom.studio.expanding import gathered
 
+        make = room()
         seconds = {"import": perf_counter() - start}
         for batch in [[request] for request in requests] if watch else [requests]:
             previews: list[list[np.ndarray]] = []
-            made = develop_many(batch, _watched(advance, previews) if watch else advance, memory)
+            made = make(batch, _watched(advance, previews) if watch else advance)
             results += made
             films += zip(*previews, strict=True)
             for name, more in made[-1].seconds.items():

@@ -15,9 +15,11 @@ from darkroom.cli.doctor import doctor
 from darkroom.cli.evaluate import evaluate
 from darkroom.cli.generate import generate
 from darkroom.cli.inspect import inspect
+from darkroom.cli.mcp import mcp
 from darkroom.cli.models import models
 from darkroom.cli.replay import replay
 from darkroom.cli.samplers import samplers
+from darkroom.cli.serve import serve
 from darkroom.cli.show import show
 from darkroom.cli.train import train
 from darkroom.errors import DarkroomError
@@ -90,5 +92,18 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (generate, replay, show, models, inspect, convert, samplers, doctor, train, evaluate):
+for command in (
+    generate,
+    replay,
+    show,
+    models,
+    inspect,
+    convert,
+    samplers,
+    doctor,
+    serve,
+    mcp,
+    train,
+    evaluate,
+):
     main.add_command(command)

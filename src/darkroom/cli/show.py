@@ -16,8 +16,8 @@ from darkroom.errors import DarkroomError
 def show(file: Path, as_json: bool) -> None:
     """Print what made a picture.
 
-    Reads the record of Darkroom's own pictures, and the text that AUTOMATIC1111's web UI and many other tools
-    write.
+    Reads the record of Darkroom's own pictures, the text that AUTOMATIC1111's web UI and many other tools
+    write, and workflows of ComfyUI.
 
     \b
     Example:
@@ -34,6 +34,7 @@ def show(file: Path, as_json: bool) -> None:
 
 def _facts(file: Path) -> Mapping[str, Any]:
     """Names and values, from our record where there is one and from infotext otherwise."""
+    from darkroom.studio.comfyui import read_workflow
     from darkroom.studio.metadata import from_json, plain, read_infotext
     from darkroom.studio.pictures import read
 
@@ -45,6 +46,8 @@ def _facts(file: Path) -> Mapping[str, Any]:
     if texts.parameters is not None:
         info = read_infotext(texts.parameters)
         return {"prompt": info.prompt, "negative": info.negative, **info.settings}
+    if texts.workflow is not None:
+        return read_workflow(texts.workflow)
     raise DarkroomError(
         f"'{file}' does not say what made it; choose a picture that Darkroom or a like tool saved."
     )

@@ -31,16 +31,19 @@ MAX_PIXELS = 64 * 2**20
 FRAME_MS, LAST_FRAME_MS = 100, 1500
 
 RECORD, PARAMETERS = "darkroom", "parameters"
+WORKFLOWS = ("prompt", "workflow")
+"""ComfyUI's graph as its server was sent it, and as its editor saves it."""
 EXIF_IFD, MAKER_NOTE, USER_COMMENT = 0x8769, 0x927C, 0x9286
 MAKER, UNICODE = b"darkroom\0", b"UNICODE\0"
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What a file says about its picture: our record in JSON, and the infotext of any tool."""
+    """What a file says about its picture: our record in JSON, the infotext of any tool, ComfyUI's graph."""
 
     record: str | None
     parameters: str | None
+    workflow: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def format_of(path: Path) -> str:
 def encode(picture: "Picture", format: str) -> bytes:
     """The picture as PNG, JPEG or WEBP bytes that carry its record and infotext."""
     record = picture.record
-    texts = Texts(metadata.to_json(record), metadata.infotext(record, _labels()))
+    texts = Texts(metadata.to_json(record), metadata.infotext(record, labels()))
     carrier = {"pnginfo": _png_info(texts)} if format == "PNG" else {"exif": _exif(texts)}
     buffer = BytesIO()
     try:
@@ -150,13 +153,13 @@ def animation(frames: Sequence[np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _labels() -> dict[str, str]:
+def labels() -> dict[str, str]:
     """What other tools call our samplers and schedulers."""
     from darkroom.diffusion.grids import GRIDS
     from darkroom.diffusion.samplers import SAMPLERS
 
-    labels = {name: sampler.label for name, sampler in SAMPLERS.items()}
-    return labels | {name: grid.label for name, grid in GRIDS.items()}
+    samplers = {name: sampler.label for name, sampler in SAMPLERS.items()}
+    return samplers | {name: grid.label for name, grid in GRIDS.items()}
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -188,7 +191,8 @@ def _texts(image: Image.Image) -> Texts:
     block = image.getexif().get_ifd(EXIF_IFD)
     note, comment = (_as_bytes(block.get(tag)) for tag in (MAKER_NOTE, USER_COMMENT))
     record = note.removeprefix(MAKER).decode("utf-8", "replace") if note.startswith(MAKER) else None
-    return Texts(chunks.get(RECORD, record), chunks.get(PARAMETERS, _user_comment(comment)))
+    workflow = next((chunks[key] for key in WORKFLOWS if key in chunks), None)
+    return Texts(chunks.get(RECORD, record), chunks.get(PARAMETERS, _user_comment(comment)), workflow)
 
 
 def _as_bytes(value: object) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, floor
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
@@ -58,10 +59,11 @@ class Stretch:
     guide: Guide
 
 
-def with_named_loras(request: Request) -> Request:
+def with_named_loras(request: Request, find: Callable[[str, str], Path] = find) -> Request:
     """The request with each ``<lora:name:weight>`` of its prompt attached, and out of the words.
 
-    Raises DarkroomError for a name without a file, and for a tag of another kind.
+    ``find`` gives the file of a kind and a name. Raises DarkroomError for a name without a file, and for a
+    tag of another kind.
     """
     told = parse(request.prompt)
     if told.unsupported:

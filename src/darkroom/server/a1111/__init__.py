@@ -1,0 +1,1 @@
+"""AUTOMATIC1111's web API, for the clients that know it."""

@@ -1,0 +1,1 @@
+"""The studio for assistants that speak the Model Context Protocol."""

@@ -1,0 +1,95 @@
+"""Pictures from clients: looked at before they are decoded, and never fetched from an address."""
+
+import base64
+import binascii
+import re
+from io import BytesIO
+
+from PIL import Image, UnidentifiedImageError
+
+from darkroom.errors import InvalidRequest
+from darkroom.studio.pictures import decode
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
+
+
+def check_picture(data: bytes, pixels: int, name: str = "the picture") -> None:
+    """Raise DarkroomError unless it is a whole PNG, JPEG or WebP of one frame and no more than ``pixels``.
+
+    Its header is asked first: a few kilobytes can claim gigabytes.
+    """
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            width, height, frames = image.width, image.height, getattr(image, "n_frames", 1)
+    except UnidentifiedImageError:
+        raise InvalidRequest(f"{name} is not a PNG, JPEG or WebP picture; convert it first.") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InvalidRequest(f"{name} is damaged ({error}); use another copy.") from error
+    if width * height > pixels:
+        raise InvalidRequest(
+            f"{name} is {width}x{height}, more than {pixels:,} pixels; make it smaller first."
+        )
+    if frames != 1:
+        raise InvalidRequest(f"{name} is a film of {frames} frames; send one of them.")
+    decode(data, name)
+
+
+def from_base64(text: str, name: str = "the picture") -> bytes:
+    """The bytes in base64, with or without ``data:image/png;base64,`` before it.
+
+    Raises InvalidRequest for anything else, an address too: nothing is fetched.
+    """
+    if text.startswith(("http://", "https://", "ftp://", "file:")):
+        raise InvalidRequest(
+            f"{name} is an address, and nothing is fetched; send the picture itself, in base64."
+        )
+    match = DATA_URL.match(text)
+    try:
+        return base64.b64decode(text[match.end() :] if match else text, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest(f"{name} is not in base64; send the bytes of a file so.") from None
+
+
+def to_base64(data: bytes) -> str:
+    """As all our doors send pictures."""
+    return base64.b64encode(data).decode()
+
+
+def transparent(data: bytes) -> bytes | None:
+    """A mask that is white where a picture is wholly transparent; None where it nowhere is."""
+    alpha = _alpha(data)
+    if alpha is None or alpha.getextrema()[0] != 0:
+        return None
+    return packed(alpha.point([255] + [0] * 255))
+
+
+def mask_for(mask: bytes, picture: bytes, pixels: int) -> bytes:
+    """OpenAI's mask as ours: white where it is wholly transparent.
+
+    Raises InvalidRequest for one that does not fit the picture.
+    """
+    check_picture(mask, pixels, "the mask")
+    if _size(mask) != _size(picture):
+        raise InvalidRequest("the mask and the image differ in size; make the mask as large as the image.")
+    white = transparent(mask)
+    if white is None:
+        raise InvalidRequest("the mask is nowhere transparent; make it so where the image is to change.")
+    return white
+
+
+def packed(image: Image.Image) -> bytes:
+    """A PNG."""
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        return image.size
+
+
+def _alpha(data: bytes) -> Image.Image | None:
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None

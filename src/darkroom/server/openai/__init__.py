@@ -1,0 +1,1 @@
+"""OpenAI's images API, for the clients that know it."""
