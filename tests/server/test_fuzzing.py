@@ -2,7 +2,7 @@
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import (
     content_type_conformance,
     negative_data_rejection,
@@ -34,16 +34,20 @@ def schema(tmp_path_factory):
     )
 
 
-fuzzed = schemathesis.pytest.from_fixture("schema")
+def test_nothing_made_up_breaks_it(schema):
+    for found in schema.get_all_operations():
+        operation = found.ok()
 
+        @given(case=operation.as_strategy())
+        @settings(
+            max_examples=4,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        def holds(case):
+            case.call_and_validate(checks=CHECKS)
 
-@fuzzed.parametrize()
-@settings(
-    max_examples=6,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-def test_nothing_made_up_breaks_it(case):
-    case.call_and_validate(checks=CHECKS)
+        holds()
