@@ -101,8 +101,7 @@ HEADINGS = {
 @click.option(
     "--precision",
     metavar="float32|bfloat16",
-    default="float32",
-    help="bfloat16 is faster where the processor has it.",
+    help="Left out, bfloat16 where the processor has it.",
 )
 @click.option("--allow-pickle", is_flag=True, help="Read .ckpt and .pt files too; no code of theirs is run.")
 @attachment_options

@@ -102,7 +102,7 @@ class Starter:
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         with torch.inference_mode():
-            return self.autoencoder.decode(latents)
+            return self.autoencoder.decode(latents).to(latents)
 
     def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
         raise NotImplementedError("the starter's network sees no mask")

@@ -24,6 +24,7 @@ from darkroom.studio import digests
 from darkroom.studio.engine import Engine, Job
 from darkroom.studio.hung import Hung
 from darkroom.studio.models import load_model
+from darkroom.studio.placement.choices import default_precision
 from darkroom.studio.prompts import guide_of, with_named_loras
 from darkroom.studio.request import Progress, Record, Request, Result
 from darkroom.studio.start import given_of, start_of
@@ -79,7 +80,8 @@ def by_weights(requests: Sequence[Request]) -> dict[object, list[int]]:
 
 def how_loaded(request: Request) -> tuple[str, str, str | None, bool, tuple[Path, ...]]:
     """What says which model it is, as :func:`~darkroom.studio.models.load_model` takes it."""
-    return request.model, request.precision, request.variant, request.allow_pickle, request.others
+    precision = request.precision or default_precision()
+    return request.model, precision, request.variant, request.allow_pickle, request.others
 
 
 def _together(
@@ -121,11 +123,11 @@ def hung_on(model: Model, request: Request) -> Iterator[Callable[[Request, Model
 
 
 def fill(request: Request, model: Model) -> Request:
-    """The request with the model's defaults, and the scheduler by our name for it.
+    """The request with the defaults of model and machine, and the scheduler by our name for it.
 
     Raises InvalidRequest when the size does not fit the model or it cannot do what is asked, and UnknownName.
     """
-    filled = request.filled(**model.defaults)
+    filled = request.filled(**model.defaults, precision=default_precision())
     try:
         filled = replace(filled, scheduler=find(filled.scheduler or "").name)
     except KeyError:
@@ -180,7 +182,7 @@ def jobs_of(request: Request, model: Model, hung: Hung, places: Iterable[int] | 
             process,
             hung.network,
             sampler.questions(grid),
-            getattr(torch, request.precision),
+            getattr(torch, request.precision or default_precision()),
             start.kept.settle if start.kept else None,
         )
 
@@ -266,6 +268,6 @@ def record(request: Request, digest: str) -> Record:
         model_hash=digest,
         version=__version__,
         torch=torch.__version__,
-        dtype=request.precision,
+        dtype=request.precision or default_precision(),
         hashes={str(path): digests.digest(path) for path in request.files()},
     )

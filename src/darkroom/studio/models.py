@@ -13,16 +13,19 @@ from darkroom.families.family import Model, Options
 from darkroom.families.registry import family_of, load
 from darkroom.studio import home, hub
 from darkroom.studio.digests import digest
+from darkroom.studio.placement.apply import place
+from darkroom.studio.placement.choices import Placement
 
 SHIPPED: dict[str, Path] = {"starter": starter.SHIPPED}
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory and the SHA-256 of what it came from, in hex."""
+    """A model in memory, the SHA-256 of what it came from, in hex, and how it was set up for this machine."""
 
     model: Model
     digest: str
+    placement: Placement
 
 
 def locate(name: str) -> Path:
@@ -88,7 +91,7 @@ def read_model(
     path = locate(name)
     try:
         model = load(path, Options(getattr(torch, precision), variant, allow_pickle, others))
-        return Loaded(model, digest(path))
+        return Loaded(model, digest(path), place(model, precision))
     except (SafetensorError, OSError, ValueError) as error:
         raise DarkroomError(f"{path} cannot be loaded: {error}") from error
 

@@ -49,9 +49,9 @@ class Request:
 
     ``None`` leaves a choice to the model; ``filled`` makes it. ``width`` and ``height`` are in pixels,
     ``steps`` counts sampling steps, ``cfg_scale`` is the scale of classifier-free guidance (1 means none),
-    ``precision`` is what the network computes in: "bfloat16" is several times faster where the processor has
-    instructions for it, far slower where it has none, and a little different; the starter's weights stay
-    single, those of other models are kept in it.
+    ``precision`` is what the network computes in, which None leaves to the machine: "bfloat16" is several
+    times faster where the processor has instructions for it, far slower where it has none, and a little
+    different; the starter's weights stay single, those of other models are kept in it.
     ``init_image`` is a picture to start from and ``strength`` in (0, 1] says how much of it is
     made anew; with a ``mask`` only where that picture is white. ``guidance`` is the scale that a distilled
     model (FLUX.1 dev, LCM) is told, ``clip_skip`` the layer of CLIP to read, counted from its end (1 is the
@@ -79,7 +79,7 @@ class Request:
     sampler: str | None = None
     scheduler: str | None = None
     model: str = "starter"
-    precision: str = "float32"
+    precision: str | None = None
     init_image: Path | None = None
     strength: float = 0.75
     mask: Path | None = None
@@ -117,7 +117,7 @@ class Request:
                 check_whole(name, value, 1, most)
         if self.cfg_scale is not None:
             check_number("cfg scale", self.cfg_scale, 0.0, MAX_CFG_SCALE)
-        if self.precision not in PRECISIONS:
+        if self.precision is not None and self.precision not in PRECISIONS:
             raise UnknownName("precision", str(self.precision), PRECISIONS)
         check_number("strength", self.strength, 0.0, 1.0)
         if self.strength == 0:

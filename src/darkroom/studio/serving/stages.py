@@ -122,7 +122,8 @@ class Stages:
 
     def _keep(self, key: Hashable, loaded: Loaded) -> None:
         """Keep one more, and let go of those that nobody used for longest until all have room."""
-        self._stages[key] = Stage(loaded, size_of(loaded.model.parts.values()))
+        copies = 2 if loaded.placement.packed else 1
+        self._stages[key] = Stage(loaded, copies * size_of(loaded.model.parts.values()))
         idle = sorted(
             (one for one, stage in self._stages.items() if not stage.users and one != key),
             key=lambda one: self._stages[one].used,
