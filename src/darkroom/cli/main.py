@@ -92,18 +92,6 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (
-    generate,
-    replay,
-    show,
-    models,
-    inspect,
-    convert,
-    samplers,
-    doctor,
-    serve,
-    mcp,
-    train,
-    evaluate,
-):
+COMMANDS = (generate, replay, show, models, inspect, convert, samplers, serve, mcp, doctor, train, evaluate)
+for command in COMMANDS:
     main.add_command(command)
