@@ -5,7 +5,7 @@ from base64 import b64encode
 
 import pytest
 from fastapi.testclient import TestClient
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from darkroom.cli.main import main
 from darkroom.errors import DarkroomError
@@ -98,7 +98,7 @@ class TestTokens:
         app = create_app(service, Settings(page=False, drain=0, tokens=TOKENS))
 
         @app.websocket("/socket")
-        async def socket(websocket):
+        async def socket(websocket: WebSocket):
             await websocket.accept()
             await websocket.send_text(websocket.state.owner)
             await websocket.close()
@@ -250,5 +250,8 @@ class TestAnswers:
     def test_bodies_are_bounded(self, client, path, chunked):
         ours = client(body=1024)
         data = iter([b"x" * 600, b"x" * 600]) if chunked else b"x" * 1200
-        refused = ours.post(path, content=data, headers={"Content-Type": "application/json"})
-        assert refused.status_code == 413
+        kind = "multipart/form-data; boundary=x" if path == "/api/uploads" else "application/json"
+        refused = ours.post(path, content=data, headers={"Content-Type": kind})
+        assert refused.status_code == 413 and "too large" in refused.text
+        assert refused.headers["x-content-type-options"] == "nosniff"
+        assert refused.json().keys() >= {"error"}

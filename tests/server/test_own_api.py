@@ -1,14 +1,17 @@
 """Our own API over a studio that develops at once."""
 
-import base64
 import json
+import threading
 from io import BytesIO
 
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 from safetensors.numpy import save_file
 
+from darkroom.server.app import create_app
 from darkroom.server.desk import MOST_UPLOADS
+from darkroom.server.settings import Settings
 from darkroom.studio.pictures import decode
 from darkroom.studio.serving.jobs import Status
 from darkroom.studio.serving.limits import Limits
@@ -20,11 +23,6 @@ def png(colour="red", **options) -> bytes:
     buffer = BytesIO()
     Image.new("RGB", (16, 16), colour).save(buffer, "PNG", **options)
     return buffer.getvalue()
-
-
-def events(text: str) -> list[tuple[str, dict]]:
-    blocks = [block.split("\n") for block in text.strip().split("\n\n")]
-    return [(b[0].removeprefix("event: "), json.loads(b[1].removeprefix("data: "))) for b in blocks]
 
 
 def holder(token: str) -> dict:
@@ -64,20 +62,6 @@ class TestJobs:
         assert decode(picture.content).pixels.shape == (16, 16, 3)
         record = api.get(job["pictures"][1]["url"] + "/record").json()
         assert record["requests"][0]["seed"] == 4 and record["infotext"].startswith("a cone\nSteps: 4")
-
-    def test_events_tell_all_and_end(self, api, service):
-        service.hold.clear()
-        job = submitted(api, previews=1)["id"]
-        with api.stream("GET", f"/api/jobs/{job}/events") as stream:
-            assert stream.headers["content-type"].startswith("text/event-stream")
-            service.hold.set()
-            told = events(stream.read().decode())
-        kinds = [kind for kind, _ in told]
-        assert kinds[0] in ("queued", "started") and kinds[-1] == "ended" and "step" in kinds
-        previews = [one for kind, one in told if kind == "preview"]
-        assert decode(base64.b64decode(previews[-1]["png"])).pixels.shape == (8, 8, 3)
-        assert told[-1][1]["job"]["status"] == "done"
-        assert events(api.get(f"/api/jobs/{job}/events").text)[0][0] == "ended"  # of one that has ended
 
     def test_cancelling_and_forgetting(self, api, service):
         service.hold.clear()
@@ -209,7 +193,7 @@ class TestNames:
                 assert refused.status_code in (400, 422), (prompt, refused.text)
         for wish in ({"loras": [{"name": str(lora)}]}, {"embeddings": [str(lora)]}, {"model": str(lora)}):
             assert api.post("/api/jobs", json={"prompt": "a cone"} | wish).status_code == 422
-        assert api.post("/api/jobs", json={"prompt": "__../loras/ink__"}).status_code == 422
+        assert api.post("/api/jobs", json={"prompt": "__x/../../loras/ink__"}).status_code == 422
 
     def test_models_are_named_too(self, api):
         for model in ("/etc/passwd", "owner/name", "./starter", "startr"):
@@ -255,7 +239,7 @@ class TestLimits:
     def test_more_than_there_is_is_refused_in_a_sentence(self, api, wish):
         refused = api.post("/api/jobs", json={"prompt": "a cone"} | wish)
         message = refused.json()["error"]["message"]
-        assert refused.status_code == 422 and message.endswith(".") and len(message) < 1000
+        assert refused.status_code == 422 and message.endswith((".", "?")) and len(message) < 1000
         assert api.get("/api/jobs").json() == []
 
     @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"prompt": NaN}', b"[" * 10_000])
@@ -263,15 +247,14 @@ class TestLimits:
         refused = api.post("/api/jobs", content=body, headers={"Content-Type": "application/json"})
         assert refused.status_code in (400, 422) and refused.json()["error"]["message"]
 
-    def test_a_fault_of_ours_says_nothing_of_the_inside(self, client, service, monkeypatch):
+    def test_a_fault_of_ours_says_nothing_of_the_inside(self, service, monkeypatch):
         monkeypatch.setattr(service, "jobs", lambda **_: 1 / 0)
-        from fastapi.testclient import TestClient
-
-        app = client().app
+        app = create_app(service, Settings(page=False, drain=0))
         with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as api:
             failed = api.get("/api/jobs")
         assert failed.status_code == 500 and "division" not in failed.text
         assert failed.json()["error"]["code"] == "fault"
+        assert failed.headers["x-content-type-options"] == "nosniff"
 
 
 def test_prompts_are_in_the_log_only_when_asked_for(client, caplog):
@@ -285,8 +268,6 @@ def test_prompts_are_in_the_log_only_when_asked_for(client, caplog):
 
 
 def test_a_cancelled_job_is_told_to_who_waits_for_it(client, service):
-    import threading
-
     service.hold.clear()
     api = client()
 

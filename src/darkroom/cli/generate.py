@@ -100,10 +100,13 @@ HEADINGS = {
 @click.option("--variant", metavar="NAME", help="What the file does not say: eps, v, lcm, turbo, lightning.")
 @click.option(
     "--precision",
-    metavar="float32|bfloat16",
-    default="float32",
-    help="bfloat16 is faster where the processor has it.",
+    metavar="float32|bfloat16|int8",
+    help="Left out, bfloat16 where the processor has it.",
 )
+@click.option(
+    "--memory", metavar="low|auto|high", default="auto", help="How much of a model is in memory at once."
+)
+@click.option("--vae-tile", type=int, help="Decode in tiles of this many pixels; for very large pictures.")
 @click.option("--allow-pickle", is_flag=True, help="Read .ckpt and .pt files too; no code of theirs is run.")
 @attachment_options
 @click.option("--overwrite", is_flag=True, help="Replace the output file where there is one.")
@@ -121,6 +124,7 @@ def generate(
     as_json: bool,
     styles_named: Sequence[str],
     styles_file: Path | None,
+    memory: str,
     server: str | None,
     token: str | None,
     **settings: Any,
@@ -139,8 +143,10 @@ def generate(
     """
     from darkroom.cli.target import Target
     from darkroom.studio.expanding import expanded
+    from darkroom.studio.placement.memory import check_setting
     from darkroom.studio.request import Request, random_seed
 
+    check_setting(memory)
     seed = random_seed() if seed is None else seed
     settings["attached"] = take_attachments(settings, elsewhere=server is not None)
     settings["others"] = tuple(map(Path, settings["others"]))
@@ -149,7 +155,7 @@ def generate(
     target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)
     if server is None:
         wanted = [expanded(request, styles_named, styles_file) for request in requests]
-        runs = (_run(pictures, target, grid, watch, _here) for pictures in wanted)
+        runs = (_run(pictures, target, grid, watch, partial(_here, memory)) for pictures in wanted)
     else:
         room = partial(_elsewhere, server, token, styles_named, styles_file, watch)
         runs = (_run([request], target, grid, watch, room) for request in requests)
@@ -207,11 +213,11 @@ Make = Callable[["Sequence[Request]", "Advance"], "list[Result]"]
 """Makes the pictures of requests, telling of each step."""
 
 
-def _here() -> Make:
+def _here(memory: str) -> Make:
     """In this process, with all that this imports."""
     from darkroom.studio.develop import develop_many
 
-    return develop_many
+    return partial(develop_many, memory=memory)
 
 
 def _elsewhere(

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darkroom.networks.attend import attend
+
 EPSILON = 1e-6
 """What group norms add to the variance."""
 
@@ -44,7 +46,7 @@ class PixelAttention(nn.Module):
         """(B, C, H, W) -> the same."""
         tokens = self.group_norm(x).flatten(2).transpose(1, 2)  # (B, H * W, C)
         q, k, v = (project(tokens)[:, None] for project in (self.to_q, self.to_k, self.to_v))
-        seen = F.scaled_dot_product_attention(q, k, v)[:, 0]
+        seen = attend(q, k, v)[:, 0]
         # the sum has the memory order of its first part, in which later norms add up: diffusers' order
         return self.to_out[0](seen).transpose(1, 2).unflatten(2, x.shape[2:]) + x
 
@@ -60,8 +62,8 @@ class MiddleBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, H, W) -> the same."""
         x = self.resnets[0](x)
-        for attend in self.attentions:
-            x = attend(x)
+        for attention in self.attentions:
+            x = attention(x)
         return self.resnets[1](x)
 
 

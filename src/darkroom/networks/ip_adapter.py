@@ -9,9 +9,9 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from darkroom.errors import DarkroomError
+from darkroom.networks.attend import attend
 from darkroom.networks.layers import merge_heads, split_heads
 from darkroom.networks.unet import UNet
 from darkroom.networks.unet_blocks import Attention
@@ -150,7 +150,7 @@ class ResamplerAttention(nn.Module):
         source = torch.cat([self.norm1(seen), latents], dim=1)
         parts = (self.to_q(latents), *self.to_kv(source).chunk(2, dim=-1))
         q, k, v = (split_heads(part, self.heads) for part in parts)
-        return self.to_out(merge_heads(F.scaled_dot_product_attention(q, k, v)))
+        return self.to_out(merge_heads(attend(q, k, v)))
 
 
 def feed_forward(width: int) -> nn.Sequential:

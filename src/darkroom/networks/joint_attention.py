@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darkroom.networks.attend import attend
 from darkroom.networks.layers import RMSNorm, merge_heads, split_heads
 from darkroom.networks.modulation import AdaptiveNorm, FinalNorm, Modulation
 
@@ -24,11 +25,11 @@ def turn(x: Tensor, turns: Turns) -> Tensor:
     return torch.stack([one * cos - two * sin, two * cos + one * sin], dim=-1).flatten(-2).to(x.dtype)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, turns: Turns | None) -> Tensor:
+def attend_turned(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, turns: Turns | None) -> Tensor:
     """Attention over (B, heads, L, d), queries and keys turned to their positions -> (B, L, heads * d)."""
     if turns is not None:
         q, k = turn(q, turns), turn(k, turns)
-    return merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+    return merge_heads(attend(q, k, v, mask))
 
 
 def bounded(x: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ class SelfAttention(Projections):
 
     def forward(self, x: Tensor, mask: Tensor | None = None, turns: Turns | None = None) -> Tensor:
         """``x`` (B, N, width); ``mask`` bool, broadcast to (B, heads, N, N), True where a key counts."""
-        return self.to_out(attend(*self.project(x), mask, turns))
+        return self.to_out(attend_turned(*self.project(x), mask, turns))
 
 
 class JointAttention(Projections):
@@ -110,7 +111,7 @@ class JointAttention(Projections):
         """(B, N, width) and (B, L, width) -> the same; ``mask`` broadcast to (B, heads, L + N, L + N)."""
         pairs = zip(self.project_text(text), self.project(picture), strict=True)
         q, k, v = (torch.cat(pair, dim=2) for pair in pairs)
-        told, seen = attend(q, k, v, mask, turns).tensor_split([text.shape[1]], dim=1)
+        told, seen = attend_turned(q, k, v, mask, turns).tensor_split([text.shape[1]], dim=1)
         return self.to_out(seen), self.to_add_out(told)
 
     def project_text(self, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom.errors import DarkroomError
+from darkroom.networks.attend import attend
 from darkroom.networks.conditioning import Conditioning, only_middle
 from darkroom.networks.diffusers_config import read_options
 from darkroom.networks.layers import merge_heads, sinusoids, split_heads
@@ -142,7 +143,7 @@ class Attention(nn.Module):
         """
         queries, keys, values = self.to_q(x), self.to_k(context), self.to_v(context)
         q, k, v = (split_heads(part, self.heads) for part in (queries, keys, values))
-        seen = merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+        seen = merge_heads(attend(q, k, v, mask))
         if perturb is not None:
             seen = torch.where(perturb[:, None, None], values, seen)
         return self.to_out[0](seen)

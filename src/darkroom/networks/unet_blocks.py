@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darkroom.networks.attend import attend
 from darkroom.networks.layers import merge_heads, split_heads
 from darkroom.networks.unet_config import UNetConfig
 
@@ -115,7 +116,7 @@ class Attention(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         """``q`` (B, heads, N, d); ``k`` and ``v`` (B, L, heads * d) -> (B, N, heads * d)."""
         k, v = split_heads(k, self.heads), split_heads(v, self.heads)
-        return merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+        return merge_heads(attend(q, k, v, mask))
 
     def blind(self, x: Tensor) -> Tensor:
         """What comes of self-attention whose every position sees itself alone."""

@@ -38,7 +38,6 @@ def create_app(service: Service, settings: Settings | None = None) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
-        max_body_size=settings.body,
         lifespan=_living,
     )
     app.state.desk = Desk(service, settings)

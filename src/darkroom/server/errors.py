@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from darkroom.errors import DarkroomError, UnknownName
+from darkroom.server.headers import ALWAYS, API_POLICY
 from darkroom.studio.serving.jobs import NoSuchJob, QueueFull, QuotaReached
 
 log = logging.getLogger("darkroom.server")
@@ -126,11 +127,12 @@ def _by_status(request: Request, error: Exception) -> Response:
     message = {
         404: "there is nothing at this address; see the documentation of this API.",
         405: f"{request.method} means nothing at this address; see the documentation of this API.",
-        413: "the request is too large; send smaller pictures.",
     }.get(error.status_code, str(error.detail))
     return refusal(request.url.path, error.status_code, message, headers=error.headers)
 
 
 def _fault(request: Request, error: Exception) -> Response:
+    """Starlette answers these outside of the guard, so that they need its headers from here."""
     message = "Darkroom failed; its log says how. Please report it."
-    return refusal(request.url.path, 500, message)
+    headers = {**ALWAYS, "Content-Security-Policy": API_POLICY, "Cache-Control": "no-store"}
+    return refusal(request.url.path, 500, message, headers=headers)

@@ -11,33 +11,21 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import quote
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darkroom.server.errors import refusal
+from darkroom.server.headers import marked
 from darkroom.server.settings import LOCAL_NAMES, Settings, is_address
 
 COOKIE = "darkroom"
 LOGIN = "/login"
 OPEN = (LOGIN,)
 """What can be asked for without a token."""
-
-API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-PAGE_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-"""Pages load from here alone. Vue compiles its templates in the browser, which needs 'unsafe-eval'."""
-ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+TOO_LARGE = "the request is too large; send smaller pictures."
 
 
 @dataclass(frozen=True)
@@ -58,10 +46,10 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        sending = _marked(send)
+        sending = marked(send)
         stopped = self._stopped(scope)
         if stopped is None:
-            await self.app(scope, receive, sending)
+            await self.app(scope, bounded(receive, self.settings.body), sending)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -76,6 +64,9 @@ class Guard:
         owner = owner_of(headers, self.settings)
         if owner is None and scope["path"] not in OPEN:
             return Stopped(401, "the token is missing or wrong; send it as 'Authorization: Bearer TOKEN'.")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self.settings.body:
+            return Stopped(413, TOO_LARGE)
         scope.setdefault("state", {})["owner"] = owner or ""
         return None
 
@@ -101,6 +92,21 @@ class Guard:
             return site in ("none", "same-origin")
         visit = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         return site in ("none", "same-origin") or visit
+
+
+def bounded(receive: Receive, most: int) -> Receive:
+    """Raises HTTPException once more than ``most`` bytes have come of a body whose length nobody told."""
+    came = 0
+
+    async def counted() -> Message:
+        nonlocal came
+        message = await receive()
+        came += len(message.get("body", b"")) if message["type"] == "http.request" else 0
+        if came > most:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+    return counted
 
 
 def owner_of(headers: Headers, settings: Settings) -> str | None:
@@ -155,19 +161,3 @@ def _answer(scope: Scope, stopped: Stopped) -> Response:
     kind = "Basic" if scope["path"].startswith("/sdapi/") else "Bearer"
     challenge = {"WWW-Authenticate": f'{kind} realm="darkroom"'} if stopped.status == 401 else None
     return refusal(scope["path"], stopped.status, stopped.message, headers=challenge)
-
-
-def _marked(send: Send) -> Send:
-    """Every answer says how browsers must take it."""
-
-    async def marked(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            is_page = headers.get("content-type", "").startswith("text/html")
-            for name, value in ALWAYS.items():
-                headers.setdefault(name, value)
-            headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
-            headers.setdefault("Cache-Control", "no-store")
-        await send(message)
-
-    return marked

@@ -6,6 +6,7 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -50,8 +51,9 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no more work from now on."""
         super().handle_exit(sig, frame)
-        if self.loop is not None:
-            self.loop.call_soon_threadsafe(self.desk.stopping.set)
+        with suppress(RuntimeError):  # it has stopped already
+            if self.loop is not None:
+                self.loop.call_soon_threadsafe(self.desk.stopping.set)
 
 
 def serve_until_stopped(

@@ -4,25 +4,29 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 
+from darkroom.adapters.merging import bring_all
 from darkroom.errors import DarkroomError, UnknownName
 from darkroom.families import starter
 from darkroom.families.family import Model, Options
 from darkroom.families.registry import family_of, load
 from darkroom.studio import home, hub
 from darkroom.studio.digests import digest
+from darkroom.studio.placement.apply import place
+from darkroom.studio.placement.choices import Placement
+from darkroom.studio.placement.precision import DTYPES
 
 SHIPPED: dict[str, Path] = {"starter": starter.SHIPPED}
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory and the SHA-256 of what it came from, in hex."""
+    """A model in memory, the SHA-256 of what it came from, in hex, and how it was set up for this machine."""
 
     model: Model
     digest: str
+    placement: Placement
 
 
 def locate(name: str) -> Path:
@@ -84,14 +88,38 @@ def read_model(
     allow_pickle: bool = False,
     others: tuple[Path, ...] = (),
 ) -> Loaded:
-    """Load a model anew. Raises DarkroomError when the file is damaged or belongs to no known family."""
+    """A model read anew, whose weights may be in its file still: ``placement`` brings them, as memory allows.
+
+    Raises DarkroomError when the file is damaged or belongs to no known family, but not yet for damage that
+    only the weights show.
+    """
     path = locate(name)
     try:
-        model = load(path, Options(getattr(torch, precision), variant, allow_pickle, others))
-        return Loaded(model, digest(path))
+        model = load(path, Options(DTYPES[precision], variant, allow_pickle, others, later=True))
+        return Loaded(model, digest(path), place(model, precision))
     except (SafetensorError, OSError, ValueError) as error:
         raise DarkroomError(f"{path} cannot be loaded: {error}") from error
 
 
-load_model = lru_cache(maxsize=2)(read_model)
-"""Load a model once; the next call for the same is free."""
+open_model = lru_cache(maxsize=2)(read_model)
+"""The same, read once; the next call for the same is free."""
+
+
+def load_model(
+    name: str,
+    precision: str = "float32",
+    variant: str | None = None,
+    allow_pickle: bool = False,
+    others: tuple[Path, ...] = (),
+) -> Loaded:
+    """The same, with all its weights in memory; the next call for the same is free.
+
+    Raises DarkroomError as :func:`read_model`, and for weights that are damaged.
+    """
+    return whole(open_model(name, precision, variant, allow_pickle, others))
+
+
+def whole(loaded: Loaded) -> Loaded:
+    """The same, with all its weights in memory. Raises DarkroomError for weights that are damaged."""
+    bring_all(loaded.model.parts.values())
+    return loaded

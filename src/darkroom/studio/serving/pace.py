@@ -20,7 +20,7 @@ class Pace:
     ``defaults`` are what each model fills in, as far as it was seen.
     """
 
-    rates: dict[tuple[str, str], float] = field(default_factory=dict)
+    rates: dict[tuple[str, str | None], float] = field(default_factory=dict)
     defaults: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def learn(self, request: Request, rows: int, seconds: float) -> None:
@@ -31,10 +31,10 @@ class Pace:
 
     def work(self, request: Request, questions: int | None = None) -> float | None:
         """Seconds of the engine for one picture, or for so many questions of it; None where unmeasured."""
-        rate = self.rates.get((request.model, request.precision))
+        full = request.filled(**self.defaults.get(request.model, {}))
+        rate = self.rates.get((full.model, full.precision))
         if rate is None:
             return None
-        full = request.filled(**self.defaults.get(request.model, {}))
         rows = 1 if full.cfg_scale == 1 else 2
         asked = (full.steps or 1) if questions is None else questions
         return rate * (full.width or 1) * (full.height or 1) * rows * asked

@@ -64,11 +64,12 @@ class Service:
         self._starting.start()
 
     def _start(self) -> None:
+        from darkroom.studio.placement.machine import found
         from darkroom.studio.serving.room import Room
         from darkroom.studio.serving.stages import Stages
         from darkroom.studio.serving.worker import Worker
 
-        limits, memory = self.limits, _memory()
+        limits, memory = self.limits, found().memory
         stages = Stages(limits.models or memory // 2, self._board.changed.set)
         room = Room(limits.rows, limits.activations or memory // 8)
         self._worker = Worker(self._board, self._scribe, limits, stages, room)
@@ -262,11 +263,6 @@ def _claim(folder: Path) -> int:
             f"another Darkroom works in '{folder}'; stop it or choose another folder."
         ) from None
     return lock
-
-
-def _memory() -> int:
-    """Bytes of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def resident() -> int:

@@ -17,7 +17,7 @@ from torch import nn
 from darkroom.studio.attachments import Attachments
 from darkroom.studio.develop import fill, how_loaded, hung_on
 from darkroom.studio.hung import Hung
-from darkroom.studio.models import Loaded, read_model
+from darkroom.studio.models import Loaded, read_model, whole
 from darkroom.studio.request import Request
 from darkroom.studio.serving.previews import Previews
 
@@ -103,7 +103,7 @@ class Stages:
             self._stages[key].used = monotonic()
             return self._stages[key]
         if key not in self._loading:
-            self._loading[key] = self._loader.submit(read_model, *key)
+            self._loading[key] = self._loader.submit(lambda: whole(read_model(*key)))
             self._loading[key].add_done_callback(lambda _: self._loaded())
         return None
 
@@ -122,7 +122,8 @@ class Stages:
 
     def _keep(self, key: Hashable, loaded: Loaded) -> None:
         """Keep one more, and let go of those that nobody used for longest until all have room."""
-        self._stages[key] = Stage(loaded, size_of(loaded.model.parts.values()))
+        copies = 2 if loaded.placement.packed else 1
+        self._stages[key] = Stage(loaded, copies * size_of(loaded.model.parts.values()))
         idle = sorted(
             (one for one, stage in self._stages.items() if not stage.users and one != key),
             key=lambda one: self._stages[one].used,

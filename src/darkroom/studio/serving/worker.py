@@ -15,6 +15,7 @@ from torch import Tensor
 from darkroom.errors import DarkroomError
 from darkroom.studio.develop import pixels
 from darkroom.studio.engine import Job, group_of
+from darkroom.studio.placement.precision import default_precision
 from darkroom.studio.request import Picture
 from darkroom.studio.serving.batching import Batch, Pass, Seat, lacks_memory
 from darkroom.studio.serving.board import Board
@@ -207,7 +208,8 @@ class Worker(threading.Thread):
             picture.on_step = partial(self._preview, shot, prepared.stage, every)
         self._number += 1
         charged = pace.work(prepared.request, picture.questions) or NOMINAL
-        pace.defaults[prepared.request.model] = prepared.stage.loaded.model.defaults
+        defaults = prepared.stage.loaded.model.defaults
+        pace.defaults[prepared.request.model] = {**defaults, "precision": default_precision()}
         seat = self._batch.join(picture, urgent, self._number)
         self._board.fairness.charge(owner, charged)
         self._taken[seat] = Taken(shot, prepared, seat, charged)

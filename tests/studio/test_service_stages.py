@@ -1,0 +1,123 @@
+"""Models in memory: each in one state at a time, none dropped while it works, the least used first."""
+
+from pathlib import Path
+from time import sleep
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from darkroom.errors import DarkroomError
+from darkroom.studio.attachments import Attachments, Lora
+from darkroom.studio.request import Request
+from darkroom.studio.serving import stages as module
+from darkroom.studio.serving.stages import PLAIN, Stages
+
+
+def request(model="a", *loras):
+    attached = Attachments(loras=tuple(Lora(Path(name)) for name in loras))
+    return Request(prompt="x", seed=0, model=model, attached=attached)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Stages for models of 4000 bytes each; what hangs on them and leaves them is noted."""
+    hung: list[str] = []
+
+    def read_model(name, *_):
+        if name == "broken":
+            raise DarkroomError("broken cannot be loaded")
+        model = SimpleNamespace(name=name, parts={"n": nn.Linear(1000, 1, bias=False)})
+        return SimpleNamespace(model=model, placement=SimpleNamespace(packed=False))
+
+    class Hanging:
+        def __init__(self, model, request):
+            self.names = [lora.file.name for lora in request.attached.loras]
+
+        def __enter__(self):
+            hung.extend(f"+{name}" for name in self.names)
+            return lambda request, model: (model.name, *self.names)
+
+        def __exit__(self, *_):
+            hung.extend(f"-{name}" for name in self.names)
+
+    monkeypatch.setattr(module, "read_model", read_model)
+    monkeypatch.setattr(module, "hung_on", Hanging)
+    monkeypatch.setattr(module, "fill", lambda request, model: request)
+    found = Stages(10_000, lambda: None)
+    yield found, hung
+    found.close()
+
+
+def ready(stages, wanted):
+    for _ in range(1000):
+        if stage := stages.of(wanted):
+            return stage
+        sleep(0.002)
+    raise AssertionError("never loaded")
+
+
+def test_a_model_is_loaded_beside_the_work_and_once(made):
+    stages, _ = made
+    assert stages.of(request()) is None
+    stage = ready(stages, request())
+    assert stages.of(request()) is stage and stage.bytes == 4000 == stages.bytes
+
+
+def test_a_model_that_cannot_be_loaded_says_so_to_who_asked(made):
+    stages, _ = made
+    with pytest.raises(DarkroomError, match="broken"):
+        ready(stages, request("broken"))
+    assert ready(stages, request("a"))
+
+
+def test_the_least_used_is_dropped_but_none_that_works(made):
+    stages, _ = made
+    a, b = ready(stages, request("a")), ready(stages, request("b"))
+    a.users = 1
+    ready(stages, request("a"))
+    ready(stages, request("b"))
+    c = ready(stages, request("c"))
+    assert stages.has(a) and not stages.has(b) and stages.has(c)
+    c.users = 1
+    ready(stages, request("d"))
+    assert stages.has(a) and stages.has(c), "over its bound rather than pull a model from under a picture"
+
+
+def test_a_state_changes_when_nobody_works_on_it(made):
+    stages, hung = made
+    stage = ready(stages, request())
+    assert stage.ready(request()) and stage.weights == PLAIN
+    stage.users = 1
+    assert not stage.ready(request("a", "ink")) and hung == []
+    stage.users = 0
+    assert stage.ready(request("a", "ink")) and hung == ["+ink"]
+    assert stage.hung(request("a", "ink")) == ("a", "ink")
+    assert stage.ready(request("a", "oil")) and hung == ["+ink", "-ink", "+oil"]
+    assert stage.ready(request()) and hung[-1] == "-oil"
+    stages.close()
+    assert hung.count("+ink") == hung.count("-ink") == hung.count("-oil") == 1
+
+
+def test_neither_state_starves(made, monkeypatch):
+    stages, _ = made
+    stage = ready(stages, request())
+    stage.users = 1
+    assert stage.ready(request())
+    assert not stage.ready(request("a", "ink"))
+    assert stage.ready(request()), "the state has its time, or weights were changed for each picture"
+    monkeypatch.setattr(module, "TENURE", 0.0)
+    assert not stage.ready(request()), "then it takes no more, so that its pictures run out"
+    stage.users = 0
+    assert stage.ready(request("a", "ink"))
+    stage.users = 1
+    assert stage.ready(request("a", "ink")), "nobody waits for another yet"
+    assert not stage.ready(request())
+    assert not stage.ready(request("a", "ink"))
+
+
+def test_a_closed_stage_is_as_its_file_has_it(made):
+    stages, hung = made
+    assert ready(stages, request("a")).ready(request("a", "ink"))
+    stages.close()
+    assert hung == ["+ink", "-ink"]
