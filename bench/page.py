@@ -102,20 +102,20 @@ def create(page: Page, out: Path) -> None:
     settled(page)
     keep(page, out, "create", tall=True)
     page.locator(".print").first.click()
-    keep(page, out, "print")
     page.get_by_role("button", name="Edit", exact=True).click()
 
 
 def edit(page: Page, out: Path) -> None:
     """A part of a print painted over, and what became of it."""
     page.get_by_role("button", name="Repaint a part").click()
-    page.locator(".panel:visible textarea").first.fill("a cat and a red balloon on a beach")
+    page.locator(".panel:visible textarea").first.fill("a green apple on a beach")
     sheet = page.locator(".easel canvas").bounding_box()
     assert sheet is not None
-    for x in (0.74, 0.86):
-        page.mouse.move(sheet["x"] + sheet["width"] * x, sheet["y"] + sheet["height"] * 0.12)
+    page.get_by_label("Brush size").fill("30")
+    for x in (0.3, 0.5, 0.7):
+        page.mouse.move(sheet["x"] + sheet["width"] * x, sheet["y"] + sheet["height"] * 0.3)
         page.mouse.down()
-        page.mouse.move(sheet["x"] + sheet["width"] * x, sheet["y"] + sheet["height"] * 0.5, steps=5)
+        page.mouse.move(sheet["x"] + sheet["width"] * x, sheet["y"] + sheet["height"] * 0.75, steps=5)
         page.mouse.up()
     page.wait_for_timeout(400)
     page.get_by_role("button", name="Develop").locator("visible=true").click()

@@ -14,7 +14,7 @@ export default {
       <label v-if="label && kind !== 'range'" class="name" :for="own">{{ label }}</label>
       <div v-if="kind === 'range'" class="name">
         <label :for="own">{{ label }}</label>
-        <input type="number" :value="inner" :min="min" :max="max" :step="step" placeholder="auto" :aria-label="label + ', as a number'"
+        <input type="number" :value="draft ?? inner" @input="draft = $event.target.value" :min="min" :max="max" :step="step" placeholder="auto" :aria-label="label + ', as a number'"
           @change="send(bounded($event.target.value))" />
       </div>
       <textarea v-if="kind === 'area'" ref="box" :id="own" :value="inner" :rows="rows || 1" :placeholder="placeholder" :aria-label="label || placeholder"
@@ -24,19 +24,20 @@ export default {
       <select v-else-if="kind === 'choice'" :id="own" :value="inner" :aria-label="label || placeholder" @change="send($event.target.value)">
         <option v-for="one in options" :key="one.value" :value="one.value">{{ one.label }}</option>
       </select>
-      <input v-else-if="kind === 'number'" type="number" :id="own" :value="inner" :min="min" :max="max" :step="step" :placeholder="placeholder"
+      <input v-else-if="kind === 'number'" type="number" :id="own" :value="draft ?? inner" @input="draft = $event.target.value" :min="min" :max="max" :step="step" :placeholder="placeholder"
         :aria-label="label || placeholder" @change="send(bounded($event.target.value))" @keydown.enter="enter" />
       <input v-else :type="kind" :id="own" :value="inner" :placeholder="placeholder" :aria-label="label || placeholder" spellcheck="false" autocomplete="off"
         @input="type" @blur="flush" @keydown.enter="enter" />
       <div v-if="hint" class="hint">{{ hint }}</div>
     </div>`,
   data() {
-    return { inner: this.modelValue, own: "f" + Math.random().toString(36).slice(2), timer: null, told: this.modelValue };
+    return { inner: this.modelValue, own: "f" + Math.random().toString(36).slice(2), timer: null, told: this.modelValue, draft: null }; // a number that is being typed
   },
   watch: {
     turn() { // the server set it; else the person may have typed on
       clearTimeout(this.timer);
       this.told = this.inner = this.modelValue;
+      this.draft = null;
       this.$nextTick(this.fit);
     },
   },
@@ -49,6 +50,7 @@ export default {
   methods: {
     send(value) {
       this.told = this.inner = value;
+      this.draft = null;
       this.$emit("update:modelValue", value);
     },
     type(event) {
