@@ -1,145 +1,145 @@
-"""Models of others at their full size on this machine: ``python -m bench.full_size``.
+"""Models of others at their full size on this machine: ``python -m bench.full_size FOLDER``.
 
-SD 1.5 at 512 pixels and SDXL at 1024, in bf16, with random weights of the published shapes: nothing is
-downloaded. Each runs in its own process, all the way from the prompt to the picture, and tells how long a
-guided step took and how much memory it needed.
+SD 1.5 at 512 pixels, SDXL at 1024 and FLUX.1 at 256, in bf16, with random weights of the published shapes,
+which are written into FOLDER first (2, 7 and 34 GB; what is there is used again). Each makes one picture in
+a process of its own, from a cold disk, for each setting of ``--memory``. ``--within 8`` lets the process have
+8 GiB and no more, by a control group (needs root), the cache of its files included; otherwise it takes what
+it likes. Loading is without hashing the files, which is done once a file.
 """
 
 import argparse
-import resource
+import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
-import torch
-from torch import Tensor
-
 from bench.measure import machine, median, table
-from darkroom.families import sd, sdxl
-from darkroom.families.family import Options
-from darkroom.families.source import Source
-from darkroom.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
-from darkroom.networks.unet import UNet
-from darkroom.networks.unet_config import UNetConfig
-from darkroom.studio.develop import fill, jobs_of, pixels, result_of
-from darkroom.studio.engine import Engine
-from darkroom.studio.hung import Hung
-from darkroom.studio.request import Request
-from darkroom.weights.header import Header, TensorInfo
+from bench.random_models import MODELS, write_model
+from darkroom.studio.digests import digest
 
-XL = UNetConfig(
-    widths=(320, 640, 1280),
-    down=((0, 0), (2, 2), (10, 10)),
-    mid=10,
-    up=((10, 10, 10), (2, 2, 2), (0, 0, 0)),
-    heads=(5, 10, 20),
-    context_width=2048,
-    linear_projection=True,
-    only_cross=(False,) * 3,
-    added_width=2816,
-)
-VAE = AutoencoderKLConfig(block_out_channels=(128, 256, 512, 512), layers_per_block=2)
-MODELS = {"SD 1.5": (sd.load, UNetConfig(), (768,), 512), "SDXL": (sdxl.load, XL, (768, 1280), 1024)}
-"""How each is loaded, its U-Net, the widths of its text encoders, and the side of its pictures."""
-LAYERS = {768: 12, 1280: 32}
-
-
-class RandomStore:
-    """A :class:`~darkroom.weights.store.Store` whose tensors are made when they are asked for."""
-
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.header = Header({name: TensorInfo(torch.bfloat16, shape) for name, shape in shapes.items()})
-
-    def tensor(self, name: str) -> Tensor:
-        """Small, so that signals neither grow nor vanish on their way; the gains of norms are 1."""
-        shape = self.header.tensors[name].shape
-        if len(shape) < 2:
-            return torch.full(shape, float(name.endswith("weight")), dtype=torch.bfloat16)
-        fan_in = torch.Size(shape[1:]).numel()
-        return torch.empty(shape, dtype=torch.bfloat16).normal_(0, (1 / fan_in) ** 0.5)
-
-
-def source(unet: UNetConfig, clips: tuple[int, ...]) -> Source:
-    """A model's parts, by their shapes."""
-    with torch.device("meta"):
-        parts = {"unet": shapes_of(UNet(unet)), "vae": shapes_of(AutoencoderKL(VAE))}
-        for width, name in zip(clips, ("text_encoder", "text_encoder_2"), strict=False):
-            parts[name] = clip_shapes(width)
-    return Source(Path("random"), {name: RandomStore(shapes) for name, shapes in parts.items()})
-
-
-def shapes_of(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-
-
-def clip_shapes(width: int) -> dict[str, tuple[int, ...]]:
-    """A CLIP text encoder, with its projection, as files name it."""
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
-
-    sizes = {"hidden_size": width, "intermediate_size": 4 * width, "projection_dim": width}
-    heads = {"num_hidden_layers": LAYERS[width], "num_attention_heads": width // 64}
-    return shapes_of(CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=49408, **sizes, **heads)))
-
-
-def run(name: str, steps: int) -> list[str]:
-    """Make one picture; a row of the table."""
-    load, unet, clips, side = MODELS[name]
-    begun = perf_counter()
-    model = load(source(unet, clips), Options(torch.bfloat16))
-    loaded = perf_counter() - begun
-    request = Request(
-        prompt="a cat on a beach", seed=1, width=side, height=side, steps=steps, precision="bfloat16"
-    )
-    (job,) = jobs_of(fill(request, model), model, Hung(model.network))
-    engine, times = Engine(), []
-    engine.submit(job)
-    while engine.jobs:
-        begun = perf_counter()
-        engine.step()
-        times.append(perf_counter() - begun)
-    begun = perf_counter()
-    pixels(model, result_of(job))
-    weights = sum(p.numel() * p.element_size() for part in model.parts.values() for p in part.parameters())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    decoded = perf_counter() - begun
-    return [
-        name,
-        str(side),
-        f"{median(times):.2f}",
-        f"{decoded:.1f}",
-        f"{weights / 2**30:.2f}",
-        f"{peak / 2**30:.2f}",
-        f"{loaded:.0f}",
-    ]
-
-
+SIDES = {"SD 1.5": 512, "SDXL": 1024, "FLUX.1 schnell": 256}
+GUIDED = {"SD 1.5": 7.0, "SDXL": 5.0, "FLUX.1 schnell": 1.0}
+GROUPS = Path("/sys/fs/cgroup")
 COLUMNS = [
     "model",
     "side",
-    "s a guided step",
+    "memory",
+    "within, GiB",
+    "s to load",
+    "s to read the prompt",
+    "s the first step",
+    "s a later step",
     "s to decode",
-    "weights, GiB",
-    "peak memory, GiB",
-    "s to make the weights",
+    "peak, GiB",
 ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--only", choices=MODELS, help="Run this one here, and print its row.")
-    told = parser.parse_args()
-    if told.only:
-        print(*run(told.only, told.steps), sep="\t")
+def run(name: str, folder: Path, setting: str, steps: int, side: int) -> dict[str, float]:
+    """Make one picture here; seconds of each part, and the most that this process had in memory."""
+    from darkroom.studio.develop import develop
+    from darkroom.studio.request import Progress, Request
+
+    ends: list[float] = []
+
+    def progress(step: Progress) -> None:
+        ends.append(perf_counter())
+
+    request = Request(
+        prompt="a cat on a beach",
+        seed=1,
+        model=str(folder),
+        width=side,
+        height=side,
+        steps=steps,
+        cfg_scale=GUIDED[name],
+        sampler="euler",
+        precision="bfloat16",
+    )
+    seconds = dict(develop(request, progress, setting).seconds)
+    later = [after - before for before, after in pairwise(ends)]
+    seconds |= {"first": seconds["sample"] - sum(later), "later": median(later) if later else 0.0}
+    return seconds | {"peak": peak() / 2**30}
+
+
+def peak() -> int:
+    """The most bytes that this process ever had in memory, pages of files included."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextmanager
+def group(gib: float | None) -> Iterator[Path | None]:
+    """A control group that may have so much memory, of either version; None for no bound."""
+    if gib is None:
+        yield None
         return
-    rows = []
-    for name in MODELS:
-        command = [sys.executable, "-m", "bench.full_size", "--only", name, "--steps", str(told.steps)]
-        made = subprocess.run(command, capture_output=True, text=True, check=True)
-        rows.append(made.stdout.strip().split("\n")[-1].split("\t"))
-    print(f"{machine()}; bf16, one picture with guidance, median of {told.steps} steps.\n")
+    mine = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
+    first = "memory" in mine
+    base = GROUPS / "memory" / mine["memory"].lstrip("/") if first else GROUPS / mine[""].lstrip("/")
+    made = base / f"darkroom-{os.getpid()}"
+    made.mkdir()
+    try:
+        (made / ("memory.limit_in_bytes" if first else "memory.max")).write_text(str(int(gib * 2**30)))
+        yield made
+    finally:
+        made.rmdir()
+
+
+def forget(folder: Path) -> None:
+    """Let the system forget the files, so that they are read from the disk, in the group that reads them."""
+    for path in folder.rglob("*.safetensors"):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def row(name: str, folder: Path, setting: str, told: argparse.Namespace) -> list[str]:
+    """Run it in a process of its own; a row of the table."""
+    side = told.side or SIDES[name]
+    command = [sys.executable, "-m", "bench.full_size", str(folder), "--run", name, "--memory", setting]
+    command += ["--steps", str(told.steps), "--side", str(side)]
+    forget(folder)
+    with group(told.within) as place:
+        join = None if place is None else lambda: (place / "cgroup.procs").write_text(str(os.getpid()))
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=join)
+    start = [name, str(side), setting, f"{told.within:g}" if told.within else ""]
+    if done.returncode:
+        return [*start, *[""] * 5, "killed" if done.returncode < 0 else "failed"]
+    found = json.loads(done.stdout.splitlines()[-1])
+    parts = [f"{found[part]:.1f}" for part in ("load", "encode", "first", "later", "decode")]
+    return [*start, *parts, f"{found['peak']:.2f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", choices=MODELS, nargs="+", default=list(MODELS))
+    parser.add_argument("--memory", nargs="+", default=["high", "auto", "low"])
+    parser.add_argument("--within", type=float, metavar="GIB")
+    parser.add_argument("--side", type=int)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--run", choices=MODELS, help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    if told.run:
+        print(json.dumps(run(told.run, told.folder, told.memory[0], told.steps, told.side)))
+        return
+    folders = {name: write_model(name, told.folder / name) for name in told.only}
+    for folder in folders.values():
+        digest(folder)
+    rows = [row(name, folder, one, told) for name, folder in folders.items() for one in told.memory]
+    print(f"{machine()}; bf16, one picture, with guidance but for FLUX.1; {told.steps} steps.\n")
     print(table(COLUMNS, rows))
 
 

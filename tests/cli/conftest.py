@@ -32,7 +32,9 @@ def developing(monkeypatch) -> ModuleType:
     """The module that stands where the engine would be loaded; tests may change what it does."""
     module = ModuleType("darkroom.studio.develop")
     module.develop = develop
-    module.develop_many = lambda asked, progress=None: [module.develop(one, progress) for one in asked]
+    module.develop_many = lambda asked, progress=None, memory="auto": [
+        module.develop(one, progress) for one in asked
+    ]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module
 

@@ -77,7 +77,7 @@ def test_debug_lets_the_traceback_through(darkroom, developing, words):
 STOPPED = """
 import sys, time, types
 module = types.ModuleType("darkroom.studio.develop")
-def develop_many(requests, progress):
+def develop_many(requests, progress, memory):
     print("developing", flush=True)
     time.sleep(60)
 module.develop_many = develop_many

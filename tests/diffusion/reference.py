@@ -76,8 +76,9 @@ class Path:
     def __call__(self, draw: int) -> Tensor:
         raise AssertionError("a noise with a path is asked for increments")
 
-    def between(self, draw: int, t: Level, s: Level) -> Tensor:
-        return path(t.sigma / t.alpha, s.sigma / s.alpha)
+    def along(self, t: Level, s: Level) -> Callable[[int], Tensor]:
+        starts, ends = t.sigma / t.alpha, s.sigma / s.alpha
+        return lambda i: path(starts[i], ends[i])
 
 
 def drawn(draw: int) -> Tensor:

@@ -30,6 +30,11 @@ def brownian(seed: int = 1, shape: tuple[int, ...] = WIDE) -> Brownian:
     return Brownian.run(seed, 1, shape, dtype=torch.float64)
 
 
+def between(noise: Brownian, t: Level, s: Level) -> torch.Tensor:
+    """The increment of a single step."""
+    return noise.along(*(Level(*(part[None] for part in level)) for level in (t, s)))(0)
+
+
 @pytest.mark.parametrize(
     ("one", "two"),
     [
@@ -44,7 +49,7 @@ def brownian(seed: int = 1, shape: tuple[int, ...] = WIDE) -> Brownian:
 def test_increments_have_the_covariance_of_a_brownian_path(one, two):
     """The time they share over the root of the product of their lengths, within 4.5 standard errors."""
     noise = brownian()
-    z, y = (noise.between(0, at(t), at(s)).flatten() for t, s in (one, two))
+    z, y = (between(noise, at(t), at(s)).flatten() for t, s in (one, two))
     cap = (2.0**20 - 1) ** 2  # the last node, to which the clean signal is moved
     (a, b), (c, d) = ([min(time(at(end)), cap) for end in span] for span in (one, two))
     shared = max(0.0, min(b, d) - max(a, c)) / math.sqrt((b - a) * (d - c))
@@ -62,9 +67,9 @@ def test_parts_of_an_interval_add_up_to_it(times):
     levels = [at(t) for t in sorted(times, reverse=True)]
     v = [time(level) for level in levels]
     noise, again = brownian(shape=(5,)), brownian(shape=(5,))
-    whole = noise.between(0, levels[0], levels[-1]) * math.sqrt(v[-1] - v[0])
+    whole = between(noise, levels[0], levels[-1]) * math.sqrt(v[-1] - v[0])
     parts = [
-        again.between(0, levels[i], levels[i + 1]) * math.sqrt(v[i + 1] - v[i])
+        between(again, levels[i], levels[i + 1]) * math.sqrt(v[i + 1] - v[i])
         for i in reversed(range(len(levels) - 1))
     ]
     torch.testing.assert_close(sum(parts), whole, rtol=1e-9, atol=1e-9 * math.sqrt(v[-1]))
@@ -87,9 +92,8 @@ def test_with_x0_known_any_steps_end_at_the_same_signal(schedule):
 def walk(grid: Grid, x0: torch.Tensor) -> torch.Tensor:
     """``euler_a`` with increments of the path for its draws."""
     noise = brownian(seed=4, shape=(7,))
-    steps = list(grid.steps())
     x = grid.start.alpha * x0 + grid.start.sigma * noise(0)
-    return sample(euler_a(x, grid, lambda draw: noise.between(draw, *steps[draw - 1])), lambda *_: x0)
+    return sample(euler_a(x, grid, noise), lambda *_: x0)
 
 
 def test_independent_draws_end_apart():
@@ -105,20 +109,20 @@ def test_independent_draws_end_apart():
 @given(st.integers(0, 2**64 - 1), st.floats(0.3, 1), st.floats(0, 0.3, exclude_max=True))
 @settings(max_examples=15)
 def test_a_picture_has_the_same_bits_alone_and_in_a_batch(seed, t, s):
-    batch = Brownian.run(seed, 3, (2, 3)).between(5, at(t), at(s))
+    batch = between(Brownian.run(seed, 3, (2, 3)), at(t), at(s))
     for i in range(3):
-        assert torch.equal(batch[i : i + 1], Brownian.run(seed + i, 1, (2, 3)).between(9, at(t), at(s)))
+        assert torch.equal(batch[i : i + 1], between(Brownian.run(seed + i, 1, (2, 3)), at(t), at(s)))
 
 
 def test_no_way_is_no_increment():
-    assert not Brownian.run(3, 2, (4,)).between(1, at(0.4), at(0.4)).any()
+    assert not between(Brownian.run(3, 2, (4,)), at(0.4), at(0.4)).any()
 
 
 def test_rows_may_stand_at_different_levels():
     t, s = (FLOW.at(torch.tensor(times, dtype=torch.float64)) for times in ([1.0, 0.6], [0.7, 0.0]))
-    both = Brownian.run(3, 2, (4,)).between(1, t, s)
+    both = between(Brownian.run(3, 2, (4,)), t, s)
     for row in range(2):
-        alone = Brownian.run(3 + row, 1, (4,)).between(1, t.rows(row), s.rows(row))
+        alone = between(Brownian.run(3 + row, 1, (4,)), t.rows(row), s.rows(row))
         assert torch.equal(both[row : row + 1], alone)
 
 
@@ -126,11 +130,46 @@ def test_rows_may_stand_at_different_levels():
 @pytest.mark.parametrize("schedule", [FLOW, VP.scaled_linear(), VE()], ids=["flow", "vp", "ve"])
 def test_every_step_of_every_grid_has_an_increment(name, schedule):
     noise = Brownian.run(0, 1, (3,))
-    for draw, (t, s) in enumerate(GRIDS[name](schedule, 9).steps(), start=1):
-        z = noise.between(draw, t, s)
+    for t, s in GRIDS[name](schedule, 9).steps():
+        z = between(noise, t, s)
         assert z.isfinite().all()
         assert z.abs().max() < 6
 
 
 def test_numbered_draws_are_those_of_philox():
     assert torch.equal(Brownian.run(3, 2, (4,))(2), Philox.run(3, 2, (4,))(2))
+
+
+PINNED = {
+    (0, 1.0, 20, 0): [0.0187518578, 0.291755974, 1.2886132, -1.02584577],
+    (0, 1.0, 20, 3): [0.295529753, 0.813794374, -0.039741084, 1.30816543],
+    (0, 1.0, 20, 19): [-0.323114127, -0.136727065, -1.01249468, 1.65610921],
+    (7, 2.0, 7, 0): [1.04150009, 1.42366827, -0.381445885, -0.210271433],
+    (7, 2.0, 7, 3): [0.119395703, 0.870501101, -0.465914488, -0.22421369],
+    (7, 2.0, 7, 6): [-0.694026589, 0.617741764, 1.60075414, -1.64121616],
+}
+"""By seed, shift, steps and step: places 0, 1, 500 and 999 of a thousand, as pictures were first made."""
+
+
+@pytest.mark.parametrize(("seed", "shift", "steps", "step"), PINNED)
+def test_increments_are_what_they_were(seed, shift, steps, step):
+    grid = GRIDS["trailing"](Flow(shift), steps)
+    z = Brownian.run(seed, 1, (1000,)).along(grid.starts, grid.ends)(step)[0, [0, 1, 500, 999]]
+    assert torch.equal(z, torch.tensor(PINNED[seed, shift, steps, step]))
+
+
+def test_steps_may_be_taken_in_any_order():
+    grid = GRIDS["trailing"](FLOW, 6)
+    there, back = (Brownian.run(3, 2, (5,)).along(grid.starts, grid.ends) for _ in range(2))
+    backwards = [back(i) for i in reversed(range(6))]
+    for i, z in enumerate(reversed(backwards)):
+        torch.testing.assert_close(there(i), z, rtol=0, atol=0)
+
+
+def test_a_time_that_rounding_moves_out_of_its_node_has_an_increment():
+    """Half the way of a flow with shift 3 lies at a node, and its time before it."""
+    grid = GRIDS["trailing"](Flow(3.0), 20)
+    at = Brownian.run(5, 1, (64,)).along(grid.starts, grid.ends)
+    drawn = torch.stack([at(i) for i in range(20)])
+    assert drawn.isfinite().all()
+    assert abs(drawn.square().mean() - 1) < 4.5 * math.sqrt(2 / drawn.numel())

@@ -10,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from darkroom.diffusion.noise import SEEDS, Philox, normal
+from darkroom.diffusion.noise import SEEDS, Philox, normals
 
 SHAPE = (4, 8, 8)
 seeds = st.integers(0, SEEDS - 1)
+
+
+def normal(seed: int, stream: int, count: int) -> np.ndarray:
+    return normals(seed, [stream], count)[0]
 
 
 def philox4x64(counter: list[int], key: list[int]) -> list[int]:
@@ -67,6 +71,27 @@ def test_draws_do_not_depend_on_their_order():
 
 def test_a_shorter_draw_begins_a_longer_one():
     assert np.array_equal(normal(5, 2, 7), normal(5, 2, 1000)[:7])
+
+
+@pytest.mark.parametrize(
+    ("seed", "draw", "values"),
+    [
+        (0, 0, [0.00808869582, 0.152192131, 0.397551388, 0.0620600916]),
+        (7, 3, [-0.185612291, -1.13207984, -1.92402554, 0.906909227]),
+        (SEEDS - 1, 12, [-0.408689529, -0.580587447, 0.348950922, 2.40003586]),
+    ],
+)
+def test_draws_are_what_they_were(seed, draw, values):
+    """Places 0, 1, 500 and 999 of a thousand, as pictures were first made."""
+    assert torch.equal(Philox((seed,), (1000,))(draw)[0, [0, 1, 500, 999]], torch.tensor(values))
+
+
+def test_streams_drawn_together_are_those_drawn_alone():
+    streams = [0, 5, 2**63 + 9]
+    for count in (1, 7, 2048):
+        together = normals(11, streams, count)
+        for row, stream in zip(together, streams, strict=True):
+            assert np.array_equal(row, normal(11, stream, count))
 
 
 def test_single_precision_is_the_rounding_of_double():

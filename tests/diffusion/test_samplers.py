@@ -384,13 +384,14 @@ def test_deterministic_samplers_draw_nothing_and_others_nothing_twice(method):
 
 def test_the_noise_half_way_is_a_part_of_the_noise_of_the_step():
     """From independent draws, as the reverse equation composes them by way of the middle."""
-    axes, grid = torch.eye(3, dtype=torch.float64), trailing(VP.linear(), 4)
-    t, s = list(grid.steps())[1]
-    middle = grid.between(t, s, 0.5)
-    first, whole = halves(lambda draw: axes[draw], 1, t, middle, s)
+    axes, grid = torch.eye(5, dtype=torch.float64), trailing(VP.linear(), 3)
+    middle, number = grid.between(grid.starts, grid.ends, 0.5), 1
+    noises = halves(axes[0], lambda draw: axes[draw], grid.starts, middle, grid.ends)
+    first, whole = list(noises)[number]
+    t, middle, s = (level.rows(number) for level in (grid.starts, middle, grid.ends))
     torch.testing.assert_close(whole.norm().item(), 1.0)
     (_, early), (onward, late), (_, total) = (
         renewed(*way, 1.0) for way in ((t, middle), (middle, s), (t, s))
     )
-    assert torch.equal(first, axes[1])
-    torch.testing.assert_close(total * whole, onward / middle.sigma * early * axes[1] + late * axes[2])
+    assert torch.equal(first, axes[3])
+    torch.testing.assert_close(total * whole, onward / middle.sigma * early * axes[3] + late * axes[4])

@@ -193,9 +193,9 @@ def test_flux_from_a_bare_transformer_and_parts_in_files(folders, files, tmp_pat
 
 def load_model_again():
     """What is loaded is kept by its name; a file beside it has changed."""
-    from darkroom.studio.models import load_model
+    from darkroom.studio.models import open_model
 
-    load_model.cache_clear()
+    open_model.cache_clear()
 
 
 def test_sd3_without_the_projection_of_its_first_clip_has_the_identity(files, tmp_path):

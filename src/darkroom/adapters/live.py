@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from darkroom.adapters.merging import own, wide
 from darkroom.adapters.patches import LowRank, Patch
+from darkroom.networks.quantized import StoredConv2d
 
 
 class Beside:
@@ -32,17 +33,17 @@ class Beside:
 def added(patch: Patch, layer: nn.Module, x: Tensor) -> Tensor:
     """What the layer would answer with the patch's delta for its weight, and without bias."""
     if isinstance(patch, LowRank) and patch.mid is None:
-        if isinstance(layer, nn.Conv2d):
-            if layer.groups == 1:
+        if is_convolution(layer):
+            if getattr(layer, "groups", 1) == 1:
                 return through_convolution(patch, layer, x)
         else:
             return patch.scale * F.linear(F.linear(x, patch.down.flatten(1).to(x)), patch.up.flatten(1).to(x))
     return operate(layer, x, patch.delta(weight_of(layer, x)).to(x))
 
 
-def through_convolution(patch: LowRank, layer: nn.Conv2d, x: Tensor) -> Tensor:
+def through_convolution(patch: LowRank, layer: nn.Module, x: Tensor) -> Tensor:
     """The layer's convolution to r channels, then one of 1x1."""
-    down = patch.down.to(x).reshape(-1, *layer.weight.shape[1:])
+    down = patch.down.to(x).reshape(-1, *shape_of(layer)[1:])
     return patch.scale * F.conv2d(operate(layer, x, down), patch.up.to(x).flatten(1)[:, :, None, None])
 
 
@@ -50,6 +51,8 @@ def operate(layer: nn.Module, x: Tensor, weight: Tensor) -> Tensor:
     """The layer's operation with another weight and no bias."""
     if isinstance(layer, nn.Conv2d):
         return layer._conv_forward(x, weight, None)  # torch's own, which knows circular padding
+    if isinstance(layer, StoredConv2d):
+        return layer.convolved(x, weight)
     return F.linear(x, weight)
 
 
@@ -66,12 +69,19 @@ def shape_of(layer: nn.Module) -> tuple[int, ...]:
     weight = getattr(layer, "weight", None)
     if isinstance(weight, nn.Parameter) and weight.is_floating_point():
         return tuple(weight.shape)
+    if isinstance(layer, StoredConv2d):
+        return layer.shape
     return (int(layer.out_features), int(layer.in_features))  # type: ignore[arg-type]
+
+
+def is_convolution(layer: nn.Module) -> bool:
+    """Whether the layer is a convolution, quantised or not."""
+    return isinstance(layer, nn.Conv2d | StoredConv2d)
 
 
 def is_linear(layer: nn.Module) -> bool:
     """Whether a change of the layer's weight can be computed beside it."""
-    if isinstance(layer, nn.Conv2d | nn.Linear):
+    if is_convolution(layer) or isinstance(layer, nn.Linear):
         return True
     return hasattr(layer, "in_features") and hasattr(layer, "out_features")
 

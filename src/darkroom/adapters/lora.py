@@ -77,12 +77,12 @@ def attach(
 
     ``weight`` is its strength, ``text_weight`` that for text encoders where it differs, ``block_weights``
     factors as :func:`darkroom.adapters.block_weights.block_weight` takes them. ``live`` leaves weights alone
-    and computes the adapter beside each layer; the few changes that this does not fit (norms, biases) are
-    merged all the same. ``layouts`` are key maps of parts whose authors' names cannot be told from their
-    parameters.
+    and computes the adapter beside each layer, as is always done for quantised ones; the few changes that
+    this does not fit (norms, biases) are merged all the same. ``layouts`` are key maps of parts whose
+    authors' names cannot be told from their parameters.
 
-    Raises DarkroomError if no key fits the model, if a shape does not, or if a quantised layer would have to
-    change its weight; the model is then as it was.
+    Raises DarkroomError if no key fits the model, if a shape does not, or if DoRA asks for the weight of a
+    quantised layer; the model is then as it was.
     """
     targets = Targets({part: shapes_of(module) for part, module in parts.items()}, layouts)
     plan = Plan(adapter, parts, live)
@@ -132,7 +132,7 @@ class Plan:
 
     def change_weights(self, patch: Patch, target: Target, layers: tuple[nn.Module, ...]) -> None:
         for module, layer, own in zip(target.modules, layers, split(patch, target.how, layers), strict=True):
-            if self.live and is_linear(layer):
+            if (self.live or is_quantised(layer)) and is_linear(layer):
                 self.changes.append(Live(target.part, module, layer, Beside(own, 0.0)))
             else:
                 self.changes.append(Merged(target.part, module, layer.weight, own))  # type: ignore[arg-type]
@@ -160,9 +160,11 @@ class Plan:
                 raise self.misfit(name, shape, place, weight)
             if not patch.agrees(weight):
                 raise self.torn(name)
-        if any(map(is_quantised, layers)) and (not self.live or not additive(patch)):
-            advice = "attach it live" if additive(patch) else "load the model without quantisation"
-            raise DarkroomError(f"'{place}' is quantised and its weight cannot be changed; {advice}.")
+        if any(map(is_quantised, layers)) and not additive(patch):
+            raise DarkroomError(
+                f"'{place}' is quantised, and '{name}' would have to change its weight; "
+                "load the model without quantisation."
+            )
 
     @contextmanager
     def sound(self, name: str) -> Iterator[None]:

@@ -1,10 +1,12 @@
 """Parameters with adapters laid over them: their own bits are kept, and come back when the last is taken off.
 
 What lies over a parameter is known to the parameter itself, in an attribute that goes when the last adapter
-does; no list is kept elsewhere, and neither the names nor the number of parameters change.
+does; no list is kept elsewhere, and neither the names nor the number of parameters change. A parameter that
+is absent (see :mod:`darkroom.weights.origin`) is told what lies over it, and merged when it is brought.
 """
 
-from collections.abc import Hashable, Iterator
+import threading
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,8 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from darkroom.adapters.patches import Patch
+from darkroom.weights.origin import Origin, absent, is_absent, origin_of
 
 ATTRIBUTE = "adapters_laid_over"
+CHANGING = threading.RLock()
+"""Held while weights change: they may be brought by another thread than adapters are laid by."""
 
 
 @dataclass
@@ -46,26 +51,74 @@ def own(parameter: nn.Parameter) -> Tensor:
 
 def lay(parameter: nn.Parameter, key: Hashable, patch: Patch, strength: float) -> None:
     """Lay a patch over a parameter, or change its strength. ``key`` is whose it is."""
-    with as_it_was_made(parameter):
+    with CHANGING, as_it_was_made(parameter):
         layers: Layers | None = getattr(parameter, ATTRIBUTE, None)
         if layers is None:
             layers = Layers(kept(parameter.data))
             setattr(parameter, ATTRIBUTE, layers)
         layers.changes[key] = (patch, strength)
-        parameter.data = layers.merged(parameter.device, parameter.dtype)
+        if not is_absent(parameter):
+            parameter.data = layers.merged(parameter.device, parameter.dtype)
 
 
 def lift(parameter: nn.Parameter, key: Hashable) -> None:
     """Take an adapter's patch off; with the last, the parameter has its own bits again."""
-    layers: Layers | None = getattr(parameter, ATTRIBUTE, None)
-    if layers is None or layers.changes.pop(key, None) is None:
-        return
-    with as_it_was_made(parameter):
+    with CHANGING, as_it_was_made(parameter):
+        layers: Layers | None = getattr(parameter, ATTRIBUTE, None)
+        if layers is None or layers.changes.pop(key, None) is None:
+            return
+        if not layers.changes:
+            delattr(parameter, ATTRIBUTE)
+        if is_absent(parameter):
+            return
         if layers.changes:
             parameter.data = layers.merged(parameter.device, parameter.dtype)
-            return
-        parameter.data = layers.own.to(parameter)
-        delattr(parameter, ATTRIBUTE)
+        else:
+            parameter.data = layers.own.to(parameter)
+
+
+def bring(numbers: Mapping[nn.Parameter, Tensor]) -> None:
+    """Give absent parameters their own numbers, wherever they are to be now, under what lies over them.
+
+    All of a layer's come together: what lies over one may have to look at another.
+    """
+    with CHANGING, torch.no_grad(), torch.inference_mode(False):
+        laid = {one: layers for one in numbers if (layers := getattr(one, ATTRIBUTE, None)) is not None}
+        for parameter, own in numbers.items():
+            parameter.data = own
+            if parameter in laid:
+                laid[parameter].own = own
+            _known(parameter).present = True
+        for parameter, layers in laid.items():
+            parameter.data = layers.merged(parameter.device, parameter.dtype)
+
+
+def bring_all(modules: Iterable[nn.Module]) -> None:
+    """Have all weights in memory, the largest first, so that converting them takes little beside."""
+    away = {id(one): one for module in modules for one in module.parameters() if is_absent(one)}
+    for parameter in sorted(away.values(), key=lambda one: -one.numel()):
+        bring({parameter: _known(parameter).fetch().to(parameter.device)})
+
+
+def drop(parameters: Iterable[nn.Parameter], device: torch.device | str | None = None) -> None:
+    """Make parameters absent, to be brought to ``device``; what lies over them stays known.
+
+    None of them may be being brought meanwhile.
+    """
+    with torch.no_grad(), torch.inference_mode(False):
+        for parameter in parameters:
+            parameter.data = absent(parameter.shape, parameter.dtype, device or parameter.device)
+            layers: Layers | None = getattr(parameter, ATTRIBUTE, None)
+            if layers is not None:
+                layers.own = parameter.data
+            _known(parameter).present = False
+
+
+def _known(parameter: nn.Parameter) -> Origin:
+    """Where its numbers come from, which is known of whatever is brought and dropped."""
+    origin = origin_of(parameter)
+    assert origin is not None
+    return origin
 
 
 @contextmanager

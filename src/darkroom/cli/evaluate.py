@@ -28,9 +28,8 @@ from darkroom.cli.output import json_option
 @click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
 @click.option(
     "--precision",
-    metavar="float32|bfloat16",
-    default="float32",
-    help="bfloat16 is faster where the processor has it.",
+    metavar="float32|bfloat16|int8",
+    help="Left out, bfloat16 where the processor has it.",
 )
 @json_option
 def evaluate(name: str, skills: Sequence[str], **settings: Any) -> None:

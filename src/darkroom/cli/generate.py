@@ -98,10 +98,13 @@ HEADINGS = {
 @click.option("--variant", metavar="NAME", help="What the file does not say: eps, v, lcm, turbo, lightning.")
 @click.option(
     "--precision",
-    metavar="float32|bfloat16",
-    default="float32",
-    help="bfloat16 is faster where the processor has it.",
+    metavar="float32|bfloat16|int8",
+    help="Left out, bfloat16 where the processor has it.",
 )
+@click.option(
+    "--memory", metavar="low|auto|high", default="auto", help="How much of a model is in memory at once."
+)
+@click.option("--vae-tile", type=int, help="Decode in tiles of this many pixels; for very large pictures.")
 @click.option("--allow-pickle", is_flag=True, help="Read .ckpt and .pt files too; no code of theirs is run.")
 @attachment_options
 @click.option("--overwrite", is_flag=True, help="Replace the output file where there is one.")
@@ -117,6 +120,7 @@ def generate(
     as_json: bool,
     styles_named: Sequence[str],
     styles_file: Path | None,
+    memory: str,
     **settings: Any,
 ) -> None:
     """Make pictures from one prompt or several.
@@ -133,8 +137,10 @@ def generate(
     """
     from darkroom.cli.target import Target
     from darkroom.studio.expanding import expanded
+    from darkroom.studio.placement.memory import check_setting
     from darkroom.studio.request import Request, random_seed
 
+    check_setting(memory)
     seed = random_seed() if seed is None else seed
     settings["attached"] = take_attachments(settings)
     settings["others"] = tuple(map(Path, settings["others"]))
@@ -142,7 +148,7 @@ def generate(
     _check_prompts(len(requests), output)
     target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)
     wanted = [expanded(request, styles_named, styles_file) for request in requests]
-    runs = (_run(pictures, target, grid, watch) for pictures in wanted)
+    runs = (_run(pictures, target, grid, watch, memory) for pictures in wanted)
     if as_json:
         print_json({"runs": [run.to_json() for run in runs]})
         return
@@ -193,7 +199,7 @@ class Run:
         return {"pictures": pictures, "beside": beside, **told}
 
 
-def _run(requests: "Sequence[Request]", target: "Target", grid: bool, watch: bool) -> Run:
+def _run(requests: "Sequence[Request]", target: "Target", grid: bool, watch: bool, memory: str) -> Run:
     """Develop and save the pictures of one prompt; those that are watched by one request after the other."""
     from darkroom.cli.progress import bar
 
@@ -207,7 +213,7 @@ def _run(requests: "Sequence[Request]", target: "Target", grid: bool, watch: boo
         seconds = {"import": perf_counter() - start}
         for batch in [[request] for request in requests] if watch else [requests]:
             previews: list[list[np.ndarray]] = []
-            made = develop_many(batch, _watched(advance, previews) if watch else advance)
+            made = develop_many(batch, _watched(advance, previews) if watch else advance, memory)
             results += made
             films += zip(*previews, strict=True)
             for name, more in made[-1].seconds.items():

@@ -11,6 +11,7 @@ import click
 
 from darkroom import __version__
 from darkroom.cli.convert import convert
+from darkroom.cli.doctor import doctor
 from darkroom.cli.evaluate import evaluate
 from darkroom.cli.generate import generate
 from darkroom.cli.inspect import inspect
@@ -89,5 +90,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (generate, replay, show, models, inspect, convert, samplers, train, evaluate):
+for command in (generate, replay, show, models, inspect, convert, samplers, doctor, train, evaluate):
     main.add_command(command)

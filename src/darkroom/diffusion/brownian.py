@@ -1,20 +1,25 @@
 """Brownian paths that do not depend on the steps: more of them follow the same path more closely."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from darkroom.diffusion.levels import Level
-from darkroom.diffusion.noise import Philox, normal
+from darkroom.diffusion.noise import Philox, normals
 
 DEPTH = 20
 """Levels of the tree: steps down to 2**-20 in alpha / (alpha + sigma) have increments of their own."""
 
 STREAMS = 2**63
 """The tree draws from streams above this, so that it has nothing in common with numbered draws."""
+
+Point = tuple[float, np.ndarray]
+"""A time and the path there."""
 
 
 @dataclass(frozen=True)
@@ -24,67 +29,77 @@ class Brownian(Philox):
     The path B runs in time ``v = (alpha / sigma)**2``, from pure noise at 0 up. In it the noise that a
     stochastic step (eta 1, x0 held fixed) leaves at level s is ``sigma**2 / alpha * (B(v_s) - B(v_t))``,
     which adds up over steps: with x0 known, any number of them ends at the same signal.
-
-    Values are bridged (Levy 1948) between the nodes of a dyadic tree over alpha / (alpha + sigma), which is
-    finite at both ends; node n of row i is stream ``STREAMS + n`` of ``seeds[i]``.
     """
 
-    _latest: dict[int, tuple[float, np.ndarray]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    def along(self, t: Level, s: Level) -> Callable[[int], Tensor]:
+        """By a step's number its standard normal increment, (B, ...), from ``t`` to the cleaner ``s``.
 
-    def between(self, draw: int, t: Level, s: Level) -> Tensor:
-        """The standard normal increment from level ``t`` to the cleaner ``s``, (B, ...); 0 where they meet.
-
-        ``draw`` is not needed here; it is what a noise without paths would go by.
+        The levels are those of all steps, (steps, ...); where they meet the increment is 0.
         """
-        count = len(self.seeds)
-        ends = zip(_times(t, count), _times(s, count), strict=True)
-        rows = np.stack([self._increment(row, *times) for row, times in enumerate(ends)])
-        return torch.from_numpy(rows).to(self.dtype).to(self.device).unflatten(1, tuple(self.shape))
+        starts, ends = (_times(level, len(self.seeds)) for level in (t, s))
+        return lambda i: self._signal(
+            [path.increment(*span) for path, *span in zip(self._paths, starts[i], ends[i], strict=True)]
+        )
 
-    def _increment(self, row: int, start: float, end: float) -> np.ndarray:
-        known, before = self._latest.get(row, (math.nan, None))
-        if before is None or known != start:
-            before = self._path(self.seeds[row], start)
-        after = self._path(self.seeds[row], end)
-        self._latest[row] = end, after  # the next step starts here
-        return (after - before) / math.sqrt(end - start) if end > start else np.zeros_like(after)
+    @cached_property
+    def _paths(self) -> "list[Path]":
+        return [Path(seed, math.prod(self.shape)) for seed in self.seeds]
 
-    def _path(self, seed: int, time: float) -> np.ndarray:
-        """B(time): down the tree to the node that holds it."""
-        count = math.prod(self.shape)
-        low, high, node = 0.0, 1.0, 1
-        below, above = np.zeros(count), np.zeros(count)
+
+class Path:
+    """The path B of one seed, at ``count`` places.
+
+    It is bridged (Levy 1948) between the nodes of a dyadic tree over alpha / (alpha + sigma), which is finite
+    at both ends; node n is stream ``STREAMS + n`` of the seed. Kept are the ends of the latest interval and
+    the nodes on the way down to the latest time, which the next have in common with it.
+    """
+
+    def __init__(self, seed: int, count: int) -> None:
+        self.seed, self.origin = seed, np.zeros(count)
+        self.ends = {0.0: self.origin}
+        self.nodes: dict[int, Point] = {}
+
+    def increment(self, start: float, end: float) -> np.ndarray:
+        """That from time ``start`` to ``end``, of variance 1."""
+        self.ends = {v: self.ends[v] if v in self.ends else self.at(v) for v in (start, end)}
+        change = self.ends[end] - self.ends[start]
+        return change / math.sqrt(end - start) if end > start else change
+
+    def at(self, time: float) -> np.ndarray:
+        """B(time): down the tree to the node that holds it, bridging at those that are new."""
         place = math.sqrt(time) / (1 + math.sqrt(time))
-        for _ in range(DEPTH):
-            middle = (low + high) / 2
-            value = _bridge(below, above, _time(low), _time(high), _time(middle), _draw(seed, node, count))
-            if place < middle:
-                high, above, node = middle, value, 2 * node
-            else:
-                low, below, node = middle, value, 2 * node + 1
-        return _bridge(below, above, _time(low), _time(high), time, _draw(seed, node, count))
+        leaf = 2**DEPTH + int(place * 2**DEPTH)
+        way = [leaf >> DEPTH - depth for depth in range(DEPTH + 1)]
+        new = [node for node in way if node == leaf or node not in self.nodes]
+        eps = dict(zip(new, normals(self.seed, [STREAMS + n for n in new], len(self.origin)), strict=True))
+        known, self.nodes = self.nodes, {}
+        low, high = (0.0, self.origin), (math.inf, self.origin)
+        for depth, (node, child) in enumerate(pairwise(way)):
+            middle = _time((node + 0.5) / 2**depth - 1)
+            found = known[node] if node in known else _bridge(low, high, middle, eps[node])
+            self.nodes[node] = found
+            low, high = (found, high) if child % 2 else (low, found)
+        return _bridge(low, high, time, eps[leaf])[1]
 
 
-def _times(level: Level, count: int) -> list[float]:
-    """(alpha / sigma)**2 of each row, up to that of the last node."""
-    ratio = (level.alpha.double() / level.sigma.double()).clamp(max=math.sqrt(_time(1 - 2.0**-DEPTH)))
-    return ratio.square().expand(count).tolist()
+def _times(levels: Level, count: int) -> list[list[float]]:
+    """(alpha / sigma)**2 of each step and row, up to that of the last node."""
+    ratio = (levels.alpha.double() / levels.sigma.double()).clamp(max=math.sqrt(_time(1 - 2.0**-DEPTH)))
+    return ratio.square().reshape(len(ratio), -1).expand(-1, count).tolist()
 
 
 def _time(place: float) -> float:
-    """(alpha / sigma)**2 where alpha / (alpha + sigma) is ``place``."""
-    return (place / (1 - place)) ** 2 if place < 1 else math.inf
+    """(alpha / sigma)**2 where alpha / (alpha + sigma) is ``place``, below 1."""
+    return (place / (1 - place)) ** 2
 
 
-def _draw(seed: int, node: int, count: int) -> np.ndarray:
-    return normal(seed, STREAMS + node, count)
-
-
-def _bridge(
-    below: np.ndarray, above: np.ndarray, low: float, high: float, time: float, eps: np.ndarray
-) -> np.ndarray:
-    """B(time) given B(low) and B(high); the last end, at infinite time, says nothing."""
-    share = (time - low) / (high - low)
-    return below + share * (above - below) + math.sqrt((time - low) * (1 - share)) * eps
+def _bridge(low: Point, high: Point, time: float, eps: np.ndarray) -> Point:
+    """B(time) given B at both sides; the last end, at infinite time, says nothing."""
+    (start, below), (end, above) = low, high
+    share = (time - start) / (end - start)
+    value = above - below
+    value *= share
+    value += below
+    # a time at a node may be rounded to the other side of it
+    value += math.sqrt(max((time - start) * (1 - share), 0.0)) * eps
+    return time, value

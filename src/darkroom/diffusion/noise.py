@@ -7,7 +7,7 @@ the same picture gets the same bits.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -28,20 +28,34 @@ class Noise(Protocol):
         ...
 
 
-def normal(seed: int, stream: int, count: int) -> np.ndarray:
-    """``count`` independent standard normals in float64 that depend on nothing but (seed, stream).
+def normals(seed: int, streams: Sequence[int], count: int) -> np.ndarray:
+    """Independent standard normals (streams, count), each row by nothing but (seed, stream), in float64.
 
-    Raw bits of Philox4x64-10 (Salmon et al. 2011, doi 10.1145/2063384.2063405) keyed by (seed, stream),
-    through Box and Muller's transform (1958), so that no library's way from bits to normals matters.
-    A shorter draw is the beginning of a longer one.
+    Raw bits of Philox through Box and Muller's transform (1958), so that no library's way from bits to
+    normals matters. A shorter row is the beginning of a longer one.
     """
-    bits = np.random.Philox(key=np.array([seed % SEEDS, stream % SEEDS], dtype=np.uint64)).random_raw(
-        count + count % 2
-    )
-    uniform = (bits >> np.uint64(11)) * 2.0**-53  # in [0, 1)
-    radius = np.sqrt(-2 * np.log1p(-uniform[0::2]))
-    angle = 2 * math.pi * uniform[1::2]
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:count]
+    uniform = (raw(seed, streams, count + count % 2) >> np.uint64(11)) * 2.0**-53  # in [0, 1)
+    pairs = uniform.reshape(len(streams), -1, 2)
+    radius = np.sqrt(-2 * np.log1p(-pairs[..., 0]))
+    angle = torch.from_numpy(2 * math.pi * pairs[..., 1])  # whose cosine torch has faster than numpy
+    np.multiply(radius, angle.cos().numpy(), out=pairs[..., 0])
+    np.multiply(radius, angle.sin().numpy(), out=pairs[..., 1])
+    return uniform[:, :count]
+
+
+def raw(seed: int, streams: Sequence[int], count: int) -> np.ndarray:
+    """``count`` words of Philox4x64-10 keyed by (seed, stream) for each of ``streams``.
+
+    Salmon et al. 2011 (doi 10.1145/2063384.2063405). Its state is set, as a new generator costs more than
+    the words.
+    """
+    source = np.random.Philox(key=0)
+    state, words = source.state, np.empty((len(streams), count), np.uint64)
+    for row, stream in zip(words, streams, strict=True):
+        state["state"]["key"] = np.array([seed % SEEDS, stream % SEEDS], np.uint64)
+        source.state = state
+        row[:] = source.random_raw(count)
+    return words
 
 
 @dataclass(frozen=True)
@@ -57,20 +71,16 @@ class Philox:
     dtype: torch.dtype = torch.float32
 
     @classmethod
-    def run(
-        cls,
-        seed: int,
-        count: int,
-        shape: Sequence[int],
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> Self:
-        """The noise of a run: image i has seed ``seed + i``."""
-        return cls(tuple((seed + i) % SEEDS for i in range(count)), tuple(shape), device, dtype)
+    def run(cls, seed: int, count: int, shape: Sequence[int], **kind: Any) -> Self:
+        """The noise of a run: image i has seed ``seed + i``; ``kind`` are device and dtype."""
+        return cls(tuple((seed + i) % SEEDS for i in range(count)), tuple(shape), **kind)
 
     def __call__(self, draw: int) -> Tensor:
-        rows = np.stack([normal(seed, draw, math.prod(self.shape)) for seed in self.seeds])
-        return torch.from_numpy(rows).to(self.dtype).to(self.device).unflatten(1, tuple(self.shape))
+        return self._signal([normals(seed, [draw], math.prod(self.shape))[0] for seed in self.seeds])
+
+    def _signal(self, rows: Sequence[np.ndarray]) -> Tensor:
+        """Flat rows as they are asked for, (B, ...)."""
+        return torch.from_numpy(np.stack(rows)).to(self.dtype).to(self.device).unflatten(1, tuple(self.shape))
 
 
 def varied(start: Tensor, other: Tensor, strength: float) -> Tensor:

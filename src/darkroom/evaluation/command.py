@@ -11,6 +11,7 @@ import numpy as np
 from darkroom.data.scenes.skills import SKILLS
 from darkroom.data.scenes.world import World, full_world, small_world
 from darkroom.errors import DarkroomError, UnknownName
+from darkroom.studio.placement.precision import default_precision
 
 from .evaluate import SHOWN, Generator, Plan, run
 from .journal import Journal
@@ -30,17 +31,22 @@ def evaluate(
     steps: int | None = None,
     cfg_scale: float | None = None,
     sampler: str | None = None,
-    precision: str = "float32",
+    precision: str | None = None,
     examiner: Path = SHIPPED,
 ) -> Report:
     """Measure a model: print the table (or JSON), and leave it with sheets of judged pictures in ``out``.
 
     ``out`` ("runs/evaluate-NAME") keeps every verdict, so that the same call goes on where a stopped one was.
-    What is None is left to the model. Raises DarkroomError for unknown names and for another's folder.
+    What is None is left to model and machine. Raises DarkroomError for unknown names and another's folder.
     """
     judge = load(examiner)
     plan = _plan(world_of(judge), _known(skills), prompts, pictures)
-    chosen = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler, "precision": precision}
+    chosen = {
+        "steps": steps,
+        "cfg_scale": cfg_scale,
+        "sampler": sampler,
+        "precision": precision or default_precision(),
+    }
     generate, digest = studio(name, chosen)
     settings = {"model": name, "sha256": digest, **{k: v for k, v in chosen.items() if v is not None}}
     journal = Journal(out or Path("runs") / f"evaluate-{Path(name).stem}", settings)

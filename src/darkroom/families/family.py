@@ -91,6 +91,13 @@ class Model(Protocol):
         """Latents -> (B, 3, H, W) in [-1, 1]."""
         ...
 
+    def tiled(self, side: int) -> "Model":
+        """The same model, encoding and decoding pictures in tiles of ``side`` pixels.
+
+        Raises InvalidRequest where it does not do that.
+        """
+        ...
+
     def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
         """The channels that show a network the mask (1, 1, H, W), white to paint, and the latents of the
         picture without what is to be painted. Asked of a model that sees masks.
@@ -115,10 +122,12 @@ OPTIONAL = (
 class Options:
     """How to load a model: its weights' type, what its file does not say, whether pickles are read.
 
-    ``others`` are files of parts that come before those of the model itself: encoders, an autoencoder.
+    ``others`` are files of parts that come before those of the model itself: encoders, an autoencoder. With
+    ``later`` weights stay in their files until they are brought, see :mod:`darkroom.weights.origin`.
     """
 
     dtype: torch.dtype = torch.float32
     variant: str | None = None
     allow_pickle: bool = False
     others: tuple[Path, ...] = ()
+    later: bool = False

@@ -1,7 +1,7 @@
 """Latent diffusion models of others: a network, a KL autoencoder and text encoders, whatever their family."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -13,6 +13,8 @@ from darkroom.families.family import Options, Reading
 from darkroom.families.source import Source
 from darkroom.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
 from darkroom.networks.conditioning import Conditioning
+from darkroom.networks.posterior import LatentAutoencoder
+from darkroom.networks.tiled import Tiled
 from darkroom.weights.loading import hollow
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -35,7 +37,8 @@ class TextSide(Protocol):
 class LatentModel:
     """A :class:`~darkroom.families.family.Model`. Sides of its pictures are multiples of ``multiple`` pixels.
 
-    ``mask_as`` lays out what a network that sees masks is shown; None for any other.
+    ``mask_as`` lays out what a network that sees masks is shown; None for any other. ``tile`` is the side in
+    latents of the tiles in which pictures are encoded and decoded; None does it at once.
     """
 
     name: str
@@ -48,6 +51,7 @@ class LatentModel:
     multiple: int
     accepts: frozenset[str]
     mask_as: Callable[[Tensor, Tensor], Tensor] | None = field(default=None)
+    tile: int | None = None
 
     @property
     def parts(self) -> dict[str, nn.Module]:
@@ -60,6 +64,14 @@ class LatentModel:
     @property
     def downscale(self) -> int:
         return self.autoencoder.downscale
+
+    @property
+    def coder(self) -> LatentAutoencoder:
+        """The autoencoder, in tiles where it is to work in them."""
+        return self.autoencoder if self.tile is None else Tiled(self.autoencoder, self.tile, self.tile // 4)
+
+    def tiled(self, side: int) -> "LatentModel":
+        return replace(self, tile=side // self.downscale)
 
     def encode_prompts(self, prompts: Sequence[str], reading: Reading) -> Conditioning:
         with torch.inference_mode():
@@ -75,12 +87,12 @@ class LatentModel:
 
     def encode_pictures(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
         with torch.inference_mode():
-            found = self.autoencoder.encode(pictures)
+            found = self.coder.encode(pictures)
         return found.mean, found.std
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         with torch.inference_mode():
-            return self.autoencoder.decode(latents).clamp(-1, 1)
+            return self.coder.decode(latents).clamp(-1, 1)
 
     def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
         assert self.mask_as is not None
@@ -103,8 +115,11 @@ def autoencoder(source: Source, options: Options, scale: float, shift: float = 0
 
 
 def laid(module: Module, source: Source, part: str, options: Options) -> Module:
-    """A module that was built hollow, with its weights, in eval mode and without gradients."""
-    source.lay(module, part, options.dtype)
+    """A module that was built hollow, with its weights, in eval mode and without gradients.
+
+    Its weights may come later, as the options say.
+    """
+    source.lay(module, part, options.dtype, options.later)
     return module.eval().requires_grad_(False)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darkroom.adapters.merging import bring_all
 from darkroom.errors import DarkroomError
 from darkroom.families.checks import check_inputs, check_latents, check_text
 from darkroom.families.family import Options, Reading
@@ -122,6 +123,7 @@ def prediction(source: Source, options: Options, unet: UNet) -> str | None:
     told = source.configs.get("scheduler", {})
     if told.get("prediction_type") or "index" in source.configs or not unet.config.linear_projection:
         return None
+    bring_all([unet])
     v = predicts_v(unet, unet.config.in_channels, unet.config.context_width)
     return "v_prediction" if v else "epsilon"
 

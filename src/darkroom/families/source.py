@@ -37,9 +37,9 @@ class Source:
             )
         return self.parts[part]
 
-    def tensors(self, part: str) -> Mapping[str, Tensor]:
-        """The tensors of a part by name, each read when it is asked for."""
-        return Tensors(self.store(part))
+    def tensors(self, part: str, hollow: bool = False) -> Mapping[str, Tensor]:
+        """The tensors of a part by name, each read when it is asked for; ``hollow`` ones have no memory."""
+        return Tensors(self.store(part), hollow)
 
     def with_parts(self, other: "Source") -> "Source":
         """The same with the parts of another in place of its own, and what is told of those."""
@@ -54,9 +54,9 @@ class Source:
         """The same with another store for a part; what its config says still holds."""
         return replace(self, parts={**self.parts, part: store})
 
-    def lay(self, module: nn.Module, part: str, dtype: torch.dtype) -> Matched:
-        """Put a part's tensors into a module that was built on the meta device."""
-        return load_into(module, self.store(part), dtype)
+    def lay(self, module: nn.Module, part: str, dtype: torch.dtype, later: bool = False) -> Matched:
+        """Put a part's tensors, now or ``later``, into a module that was built on the meta device."""
+        return load_into(module, self.store(part), dtype, later=later)
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,12 @@ class Tensors(Mapping[str, Tensor]):
     """A store as a mapping, so that no tensor is in memory for longer than it is used."""
 
     store: Store
+    hollow: bool = False
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self.store.header.tensors:
-            raise KeyError(name)
+        info = self.store.header.tensors[name]
+        if self.hollow:
+            return torch.empty(info.shape, dtype=info.dtype, device="meta")
         return self.store.tensor(name)
 
     def __contains__(self, name: object) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from darkroom.diffusion.levels import Flow
 from darkroom.diffusion.prediction import predict_x0
 from darkroom.diffusion.process import Process
+from darkroom.errors import InvalidRequest
 from darkroom.families.family import Reading
 from darkroom.networks.autoencoder import Autoencoder, AutoencoderConfig
 from darkroom.networks.conditioning import Conditioning
@@ -102,7 +103,10 @@ class Starter:
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         with torch.inference_mode():
-            return self.autoencoder.decode(latents)
+            return self.autoencoder.decode(latents).to(latents)
+
+    def tiled(self, side: int) -> "Starter":
+        raise InvalidRequest("the starter's autoencoder is small and takes no tiles; leave the vae tile out.")
 
     def mask_condition(self, mask: Tensor, masked: Tensor) -> Tensor:
         raise NotImplementedError("the starter's network sees no mask")

@@ -11,9 +11,10 @@ from darkroom.families.source import Source
 from darkroom.text.clip import ClipEncoder, Pooled
 from darkroom.text.emphasis import weighted
 from darkroom.text.encoded import Emphasis, Encoded, Text
-from darkroom.text.models import load_clip, load_t5
+from darkroom.text.models import Loaded, load_clip, load_t5
 from darkroom.text.t5 import T5Encoder, t5_vocabulary
 from darkroom.text.vocabulary import clip_vocabulary
+from darkroom.weights.loading import defer
 
 
 def clip_encoder(
@@ -33,8 +34,9 @@ def clip_encoder(
     is missing or damaged.
     """
     told = source.configs.get(part) or None
-    loaded = load_clip(source.tensors(part), told, options.dtype, projection=pooled == "projected")
-    check_finite(loaded.model, source, part)
+    tensors = source.tensors(part, options.later)
+    loaded = load_clip(tensors, told, options.dtype, projection=pooled == "projected")
+    settle(loaded, source, part, options)
     folder = tokenizer_folder(source, part)
     vocabulary = clip_vocabulary(folder)
     if folder is None and pad is not None:
@@ -45,9 +47,18 @@ def clip_encoder(
 def t5_encoder(source: Source, part: str, options: Options, length: int) -> T5Encoder:
     """A T5 encoder and its vocabulary. Raises DarkroomError where one of them is missing or damaged."""
     vocabulary = t5_vocabulary(tokenizer_folder(source, part))
-    loaded = load_t5(source.tensors(part), source.configs.get(part) or None, options.dtype)
-    check_finite(loaded.model, source, part)
+    tensors = source.tensors(part, options.later)
+    loaded = load_t5(tensors, source.configs.get(part) or None, options.dtype)
+    settle(loaded, source, part, options)
     return T5Encoder(loaded.model, vocabulary, length)
+
+
+def settle(loaded: Loaded, source: Source, part: str, options: Options) -> None:
+    """Look at the encoder's weights, or let them come from the file later: then they are looked at there."""
+    if options.later:
+        defer(loaded.model, source.store(part), loaded.names)
+    else:
+        check_finite(loaded.model, source, part)
 
 
 def check_finite(encoder: nn.Module, source: Source, part: str) -> None:

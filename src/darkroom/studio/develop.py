@@ -23,7 +23,10 @@ from darkroom.networks.conditioning import Conditioning
 from darkroom.studio import digests
 from darkroom.studio.engine import Engine, Job
 from darkroom.studio.hung import Hung
-from darkroom.studio.models import load_model
+from darkroom.studio.models import Loaded, open_model
+from darkroom.studio.placement.demand import placed
+from darkroom.studio.placement.memory import check_setting
+from darkroom.studio.placement.precision import DTYPES, default_precision
 from darkroom.studio.prompts import guide_of, with_named_loras
 from darkroom.studio.request import Progress, Record, Request, Result
 from darkroom.studio.start import given_of, start_of
@@ -43,27 +46,33 @@ class Clock:
         self.seconds[part] = self.seconds.get(part, 0.0) + perf_counter() - start
 
 
-def develop(request: Request, progress: Callable[[Progress], None] | None = None) -> Result:
+def develop(
+    request: Request, progress: Callable[[Progress], None] | None = None, memory: str = "auto"
+) -> Result:
     """Make the pictures of one request.
 
-    ``progress`` hears of each step that all of its pictures have done; it may raise to cancel.
+    ``progress`` hears of each step that all of its pictures have done; it may raise to cancel. ``memory`` is
+    "low", "auto" or "high": how much of a model is in memory at once, which changes no picture.
     Raises DarkroomError for what cannot be had.
     """
-    (result,) = develop_many([request], progress)
+    (result,) = develop_many([request], progress, memory)
     return result
 
 
 def develop_many(
-    requests: Sequence[Request], progress: Callable[[Progress], None] | None = None
+    requests: Sequence[Request],
+    progress: Callable[[Progress], None] | None = None,
+    memory: str = "auto",
 ) -> list[Result]:
     """Make the pictures of many requests, whatever their models, sizes, samplers and steps.
 
     All that share weights are made together; those that change a model in different ways, after each other.
     """
+    check_setting(memory)
     clock, found = Clock(), dict[int, Result]()
     requests = [with_named_loras(request) for request in requests]
     for same in by_weights(requests).values():
-        results = _together([requests[i] for i in same], progress, clock)
+        results = _together([requests[i] for i in same], progress, clock, memory)
         found |= zip(same, results, strict=True)
     return [found[i] for i in range(len(requests))]
 
@@ -78,29 +87,47 @@ def by_weights(requests: Sequence[Request]) -> dict[object, list[int]]:
 
 
 def how_loaded(request: Request) -> tuple[str, str, str | None, bool, tuple[Path, ...]]:
-    """What says which model it is, as :func:`~darkroom.studio.models.load_model` takes it."""
-    return request.model, request.precision, request.variant, request.allow_pickle, request.others
+    """What says which model it is, as :func:`~darkroom.studio.models.open_model` takes it."""
+    precision = request.precision or default_precision()
+    return request.model, precision, request.variant, request.allow_pickle, request.others
 
 
 def _together(
-    requests: Sequence[Request], progress: Callable[[Progress], None] | None, clock: Clock
+    requests: Sequence[Request], progress: Callable[[Progress], None] | None, clock: Clock, memory: str
 ) -> list[Result]:
-    with clock.time("load"):
-        loaded = [load_model(*how_loaded(request)) for request in requests]
-        models = [one.model for one in loaded]
+    with ExitStack() as stack:
+        with clock.time("load"):
+            loaded = [open_model(*how_loaded(request)) for request in requests]
+            models = [one.model for one in loaded]
+            filled = [fill(request, model) for request, model in zip(requests, models, strict=True)]
+            filled = stack.enter_context(placed(models, filled, memory))
+        return _developed(filled, loaded, progress, clock)
+
+
+def _developed(
+    filled: Sequence[Request],
+    loaded: Sequence[Loaded],
+    progress: Callable[[Progress], None] | None,
+    clock: Clock,
+) -> list[Result]:
+    models = [in_tiles(one.model, request) for one, request in zip(loaded, filled, strict=True)]
     with ExitStack() as stack:
         with clock.time("encode"):
-            filled = [fill(request, model) for request, model in zip(requests, models, strict=True)]
             hung = stack.enter_context(hung_on(models, filled))
             jobs = [jobs_of(*each) for each in zip(filled, models, hung, strict=True)]
         with clock.time("sample"):
             run([(job, model) for some, model in zip(jobs, models, strict=True) for job in some], progress)
     results = []
-    for request, one, some, hangs in zip(filled, loaded, jobs, hung, strict=True):
+    for request, one, model, some, hangs in zip(filled, loaded, models, jobs, hung, strict=True):
         with clock.time("decode"):
-            images = pixels(one.model, torch.cat([result_of(job) for job in some]))
+            images = pixels(model, torch.cat([result_of(job) for job in some]))
         results.append(Result(images, record(request, one.digest), dict(clock.seconds), hangs.notices))
     return results
+
+
+def in_tiles(model: Model, request: Request) -> Model:
+    """The model as a request wants it to encode and decode."""
+    return model if request.vae_tile is None else model.tiled(request.vae_tile)
 
 
 @contextmanager
@@ -119,11 +146,11 @@ def hung_on(models: Sequence[Model], requests: Sequence[Request]) -> Iterator[li
 
 
 def fill(request: Request, model: Model) -> Request:
-    """The request with the model's defaults, and the scheduler by our name for it.
+    """The request with the defaults of model and machine, and the scheduler by our name for it.
 
     Raises InvalidRequest when the size does not fit the model or it cannot do what is asked, and UnknownName.
     """
-    filled = request.filled(**model.defaults)
+    filled = request.filled(**model.defaults, precision=default_precision())
     try:
         filled = replace(filled, scheduler=find(filled.scheduler or "").name)
     except KeyError:
@@ -176,7 +203,7 @@ def jobs_of(request: Request, model: Model, hung: Hung) -> list[Job]:
                 process,
                 hung.network,
                 sampler.questions(grid),
-                getattr(torch, request.precision),
+                DTYPES[request.precision or default_precision()],
                 start.kept.settle if start.kept else None,
             )
         )
@@ -264,6 +291,6 @@ def record(request: Request, digest: str) -> Record:
         model_hash=digest,
         version=__version__,
         torch=torch.__version__,
-        dtype=request.precision,
+        dtype=request.precision or default_precision(),
         hashes={str(path): digests.digest(path) for path in request.files()},
     )

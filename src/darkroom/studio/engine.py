@@ -6,6 +6,7 @@ different jobs, samplers, guides and step counts; none of them knows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -142,7 +143,8 @@ def forward(
     ``cond`` holds the conditions of all.
     """
     x = torch.cat([query.x for query in queries])
-    with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
+    lower = precision != torch.float32
+    with torch.autocast(x.device.type, precision) if lower else nullcontext():
         return process.denoise(network, x, _level(queries), cond).to(x)
 
 

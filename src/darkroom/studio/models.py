@@ -4,25 +4,29 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 
+from darkroom.adapters.merging import bring_all
 from darkroom.errors import DarkroomError, UnknownName
 from darkroom.families import starter
 from darkroom.families.family import Model, Options
 from darkroom.families.registry import family_of, load
 from darkroom.studio import home, hub
 from darkroom.studio.digests import digest
+from darkroom.studio.placement.apply import place
+from darkroom.studio.placement.choices import Placement
+from darkroom.studio.placement.precision import DTYPES
 
 SHIPPED: dict[str, Path] = {"starter": starter.SHIPPED}
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory and the SHA-256 of what it came from, in hex."""
+    """A model in memory, the SHA-256 of what it came from, in hex, and how it was set up for this machine."""
 
     model: Model
     digest: str
+    placement: Placement
 
 
 def locate(name: str) -> Path:
@@ -77,7 +81,6 @@ def _mebibytes(path: Path) -> float:
     return round(sum(file.stat().st_size for file in files) / 2**20, 1)
 
 
-@lru_cache(maxsize=2)
 def load_model(
     name: str,
     precision: str = "float32",
@@ -85,13 +88,31 @@ def load_model(
     allow_pickle: bool = False,
     others: tuple[Path, ...] = (),
 ) -> Loaded:
-    """Load a model once; the next call for the same is free.
+    """A model with all its weights in memory; the next call for the same is free.
 
     Raises DarkroomError when the file is damaged or belongs to no known family.
     """
+    loaded = open_model(name, precision, variant, allow_pickle, others)
+    bring_all(loaded.model.parts.values())
+    return loaded
+
+
+@lru_cache(maxsize=2)
+def open_model(
+    name: str,
+    precision: str = "float32",
+    variant: str | None = None,
+    allow_pickle: bool = False,
+    others: tuple[Path, ...] = (),
+) -> Loaded:
+    """The same model, whose weights may be in its file still: ``placement`` brings them, as memory allows.
+
+    Raises DarkroomError as :func:`load_model`, but for damage that only the weights show.
+    """
     path = locate(name)
     try:
-        model = load(path, Options(getattr(torch, precision), variant, allow_pickle, others))
-        return Loaded(model, digest(path))
+        options = Options(DTYPES[precision], variant, allow_pickle, others, later=True)
+        model = load(path, options)
+        return Loaded(model, digest(path), place(model, precision))
     except (SafetensorError, OSError, ValueError) as error:
         raise DarkroomError(f"{path} cannot be loaded: {error}") from error

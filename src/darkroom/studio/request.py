@@ -21,8 +21,10 @@ MAX_SEED = 2**64 - 1
 MAX_COUNT = 1000
 MAX_STEPS = 1000
 MAX_SIDE = 8192
+MIN_VAE_TILE = 64
+"""Pixels: below it a tile is all edge."""
 MAX_CFG_SCALE = 100.0
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
 MAX_GUIDANCE = 100.0
 MAX_CLIP_SKIP = 12
 VARIANTS = ("eps", "v", "lcm", "turbo", "lightning")
@@ -49,9 +51,10 @@ class Request:
 
     ``None`` leaves a choice to the model; ``filled`` makes it. ``width`` and ``height`` are in pixels,
     ``steps`` counts sampling steps, ``cfg_scale`` is the scale of classifier-free guidance (1 means none),
-    ``precision`` is what the network computes in: "bfloat16" is several times faster where the processor has
-    instructions for it, far slower where it has none, and a little different; the starter's weights stay
-    single, those of other models are kept in it.
+    ``precision`` is what the network computes in, which None leaves to the machine: "bfloat16" is several
+    times faster where the processor has instructions for it, far slower where it has none, and a little
+    different; the starter's weights stay single, those of other models are kept in it. "int8" multiplies
+    integers, faster still where there are instructions for them, and coarser.
     ``init_image`` is a picture to start from and ``strength`` in (0, 1] says how much of it is
     made anew; with a ``mask`` only where that picture is white. ``guidance`` is the scale that a distilled
     model (FLUX.1 dev, LCM) is told, ``clip_skip`` the layer of CLIP to read, counted from its end (1 is the
@@ -61,9 +64,10 @@ class Request:
     much the same picture at another size. ``guide`` is one of ``guides.GUIDES``; ``cfg_rescale`` in [0, 1]
     pulls contrast back to that of the prompt alone, ``cfg_interval`` guides only where noise / signal lies
     above its first and up to its second number, and ``pag_scale`` pushes away from what attention would see
-    blind. ``variant`` says what a model's file does not: one of ``VARIANTS``;
-    with ``allow_pickle`` it may be a pickle, of which no code is run. ``others`` are files of parts that the
-    model lacks, or that stand for its own.
+    blind. ``vae_tile`` is the side in pixels of tiles in which pictures are encoded and decoded to save
+    memory, with seams faded out; None does it at once. ``variant`` says what a model's file does not: one of
+    ``VARIANTS``; with ``allow_pickle`` it may be a pickle, of which no code is run. ``others`` are files of
+    parts that the model lacks, or that stand for its own.
 
     Raises InvalidRequest when a value cannot be had, whatever the model, and UnknownName.
     """
@@ -79,7 +83,7 @@ class Request:
     sampler: str | None = None
     scheduler: str | None = None
     model: str = "starter"
-    precision: str = "float32"
+    precision: str | None = None
     init_image: Path | None = None
     strength: float = 0.75
     mask: Path | None = None
@@ -98,6 +102,7 @@ class Request:
     cfg_rescale: float = 0.0
     cfg_interval: tuple[float, float] | None = None
     pag_scale: float = 0.0
+    vae_tile: int | None = None
 
     def __post_init__(self) -> None:
         _check_prompt("prompt", self.prompt)
@@ -117,7 +122,7 @@ class Request:
                 check_whole(name, value, 1, most)
         if self.cfg_scale is not None:
             check_number("cfg scale", self.cfg_scale, 0.0, MAX_CFG_SCALE)
-        if self.precision not in PRECISIONS:
+        if self.precision is not None and self.precision not in PRECISIONS:
             raise UnknownName("precision", str(self.precision), PRECISIONS)
         check_number("strength", self.strength, 0.0, 1.0)
         if self.strength == 0:
@@ -144,6 +149,8 @@ class Request:
         if self.seed_size is not None:
             for name, side in zip(("width", "height"), self.seed_size, strict=True):
                 check_whole(f"seed {name}", side, 1, MAX_SIDE)
+        if self.vae_tile is not None:
+            check_whole("vae tile", self.vae_tile, MIN_VAE_TILE, MAX_SIDE)
         check_guide(self)
 
     def filled(self, **defaults: Any) -> "Request":

@@ -6,7 +6,7 @@ from typing import Any
 
 from darkroom.studio.develop import develop_many
 from darkroom.studio.expanding import expanded, gathered
-from darkroom.studio.models import load_model
+from darkroom.studio.models import open_model
 from darkroom.studio.request import Progress, Request, Result
 
 
@@ -15,7 +15,7 @@ class Room:
 
     def __init__(self, model: str) -> None:
         self.model = model
-        load_model(model)
+        open_model(model)
 
     def generate(
         self,
@@ -24,12 +24,13 @@ class Room:
         *,
         styles: Sequence[str] = (),
         styles_file: Path | None = None,
+        memory: str = "auto",
         **settings: Any,
     ) -> Result:
         """Pictures of a prompt; ``settings`` are the other fields of :class:`Request`, such as ``seed``.
 
-        Choices in the prompt and ``styles`` are as ``darkroom generate`` has them. ``progress`` hears of each
-        step and may raise to stop. Raises DarkroomError for what cannot be had.
+        Choices in the prompt, ``styles`` and ``memory`` are as ``darkroom generate`` has them. ``progress``
+        hears of each step and may raise to stop. Raises DarkroomError for what cannot be had.
         """
         request = Request(prompt=prompt, model=self.model, **settings)
-        return gathered(develop_many(expanded(request, styles, styles_file), progress))
+        return gathered(develop_many(expanded(request, styles, styles_file), progress, memory))

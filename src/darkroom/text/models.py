@@ -18,10 +18,14 @@ SHARED = ("shared.weight", "encoder.embed_tokens.weight")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A text encoder with its weights, and the names of the tensors that it has no use for."""
+    """A text encoder with its weights, and the names of the tensors that it has no use for.
+
+    ``names`` are those that its parameters have among the tensors.
+    """
 
     model: nn.Module
     unused: tuple[str, ...]
+    names: Mapping[str, str]
 
 
 def load_clip(
@@ -41,10 +45,10 @@ def load_clip(
     sizes = _clip_config(tensors) if config is None else _clip_said(config)
     with torch.device("meta"):
         model = CLIPTextModelWithProjection(sizes) if projection else CLIPTextModel(sizes)
-    unused = _fill(model, tensors, dtype)
+    unused, names = _fill(model, tensors, dtype)
     embeddings: Any = getattr(model, "text_model", model).embeddings
     embeddings.position_ids = torch.arange(sizes.max_position_embeddings)[None]
-    return Loaded(model, tuple(name for name in unused if not name.endswith("position_ids")))
+    return Loaded(model, tuple(name for name in unused if not name.endswith("position_ids")), names)
 
 
 def load_t5(
@@ -62,9 +66,9 @@ def load_t5(
     sizes = _t5_config(tensors) if config is None else _t5_said(config)
     with torch.device("meta"):
         model = T5EncoderModel(sizes)
-    unused = _fill(model, tensors, dtype)
+    unused, names = _fill(model, tensors, dtype)
     model.encoder.set_input_embeddings(model.shared)
-    return Loaded(model, unused)
+    return Loaded(model, unused, names)
 
 
 # ---- sizes
@@ -154,8 +158,10 @@ def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
 # ---- weights
 
 
-def _fill(model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> tuple[str, ...]:
-    """Lay ``tensors`` in a model that has none; the names that were left over."""
+def _fill(
+    model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Lay ``tensors`` in a model that has none; the names left over, and those of its parameters."""
     found: dict[str, str] = {}
     for name, slot in model.state_dict().items():
         stored = next((one for one in _names(name) if one in tensors), name)
@@ -170,7 +176,7 @@ def _fill(model: nn.Module, tensors: Mapping[str, Tensor], dtype: torch.dtype) -
     model.load_state_dict(weights, assign=True)
     model.requires_grad_(False).eval()
     known = {stored for name in found for stored in _names(name)}
-    return tuple(sorted(set(tensors) - known))
+    return tuple(sorted(set(tensors) - known)), found
 
 
 def _names(name: str) -> Iterator[str]:

@@ -5,14 +5,15 @@
     print(load_into(network, open_store(path), torch.bfloat16))  # matched 686, unused 0, missing 0
 
 Where the type is the stored one, the network's weights are the file's pages themselves. Otherwise tensors are
-converted one by one, the largest first, so that memory never holds much more than the network will.
+converted one by one, the largest first, so that memory never holds much more than the network will. With
+``later`` parameters stay in the file until somebody brings them, see :mod:`darkroom.weights.origin`.
 
 Every number is looked at: NaN and infinity are found. A flipped bit that leaves a finite number is not; only
 who knows the file's SHA-256 can tell.
 """
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -23,6 +24,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from darkroom.errors import DarkroomError
 from darkroom.weights.header import Header, shown
+from darkroom.weights.origin import Origin, parameter_from
 from darkroom.weights.store import Store
 
 CHUNK = 1 << 20
@@ -70,12 +72,16 @@ def load_into(
     *,
     allow_missing: Collection[str] = (),
     allow_nan: bool = False,
+    later: bool = False,
 ) -> Matched:
     """Lay the store's tensors into ``module``, by name.
 
     ``dtype`` is what real numbers become; None leaves each as it is stored, and then the weights share memory
     with the store. ``allow_missing`` are names (with * for any part) that the store need not have; they stay
     as they are in ``module``. Names that share one parameter need one tensor among them.
+
+    With ``later`` parameters are absent at first, and their numbers are read and looked at when they are
+    brought.
 
     Raises DarkroomError, before any tensor is read, where nothing matches, where a shape or a kind of number
     is another, and where one is missing; and while reading for numbers that are not finite (unless
@@ -90,12 +96,15 @@ def load_into(
     _check_missing(missing, allow_missing, wanted, header)
     for names in sorted(groups, key=lambda names: -wanted[names[0]].numel()):
         if found := [name for name in names if name in header.tensors]:
-            _place(module, names, _read(store, found, dtype, allow_nan))
+            if later and isinstance(slot := wanted[names[0]], nn.Parameter):
+                _place(module, names, _deferred(store, found, slot, dtype, allow_nan))
+            else:
+                _place(module, names, _read(store, found, dtype, allow_nan))
     matched = wanted.keys() & header.tensors.keys()
     return Matched(len(matched), tuple(sorted(header.tensors.keys() - wanted.keys())), tuple(sorted(missing)))
 
 
-def _groups(wanted: dict[str, Tensor]) -> list[list[str]]:
+def _groups(wanted: Mapping[str, Tensor]) -> list[list[str]]:
     """The names of each tensor; several where modules share it."""
     groups: dict[int, list[str]] = {}
     for name, tensor in wanted.items():
@@ -114,8 +123,35 @@ def _place(module: nn.Module, names: list[str], tensor: Tensor) -> None:
             continue
         old = owner._parameters[leaf]
         assert old is not None
-        parameter = parameter if parameter is not None else nn.Parameter(tensor, old.requires_grad)
+        if parameter is None and isinstance(tensor, nn.Parameter):
+            parameter = tensor
+        elif parameter is None:
+            parameter = nn.Parameter(tensor, old.requires_grad)
         owner._parameters[leaf] = parameter
+
+
+def defer(module: nn.Module, store: Store, names: Mapping[str, str]) -> None:
+    """Let the parameters of ``module``, which have no memory, come from ``store``, each in its own type.
+
+    ``names`` are those that the store has for them.
+    """
+    slots = dict(module.named_parameters(remove_duplicate=False))
+    for alike in _groups(slots):
+        slot, found = slots[alike[0]], [names[alike[0]]]
+        _place(module, alike, _deferred(store, found, slot, slot.dtype, allow_nan=False))
+
+
+def _deferred(
+    store: Store, found: list[str], slot: nn.Parameter, dtype: torch.dtype | None, allow_nan: bool
+) -> nn.Parameter:
+    """A parameter that is absent until its numbers are read."""
+    stored = store.header.tensors[found[0]].dtype
+    target = dtype if dtype is not None and stored.is_floating_point else stored
+
+    def read(check: bool) -> Tensor:
+        return _read(store, found if check else found[:1], dtype, allow_nan or not check)
+
+    return parameter_from(Origin(read, mapped=stored == target), slot, target)
 
 
 def _read(store: Store, names: list[str], dtype: torch.dtype | None, allow_nan: bool) -> Tensor:

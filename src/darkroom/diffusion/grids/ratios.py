@@ -49,11 +49,9 @@ def karras(
 
 
 @grid("exponential", label="Exponential", when="Even in log sigma: the same care for every scale.")
-def exponential(
-    schedule: Schedule, steps: int, sigma_min: float | None = None, sigma_max: float | None = None
-) -> Grid:
+def exponential(schedule: Schedule, steps: int, **ends: float) -> Grid:
     """Crowson's k-diffusion; even in logsnr, as Lu et al. 2022 (arXiv 2206.00927) advise."""
-    return polyexponential.make(schedule, steps, sigma_min, sigma_max, rho=1.0)
+    return polyexponential.make(schedule, steps, **ends, rho=1.0)
 
 
 @grid("polyexponential", label="Polyexponential", when="As exponential; rho above 1 sees to detail first.")

@@ -27,9 +27,7 @@ def at_indices(schedule: Schedule, indices: Sequence[float] | Tensor) -> Grid:
 
 
 @grid(
-    "trailing",
-    label="Trailing",
-    when="The default: even steps in time from pure noise to the clean signal.",
+    "trailing", label="Trailing", when="The default: even steps in time from pure noise to the clean signal."
 )
 def trailing(schedule: Schedule, steps: int) -> Grid:
     """Lin et al. 2024 (arXiv 2305.08891), table 2."""

@@ -1,6 +1,7 @@
 """Methods of first order, which ask once a step and keep no history."""
 
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -38,12 +39,7 @@ class Plan(NamedTuple):
 
 
 def churn(
-    grid: Grid,
-    noise: Noise,
-    s_churn: float = 0.0,
-    s_tmin: float = 0.0,
-    s_tmax: float = float("inf"),
-    s_noise: float = 1.0,
+    grid: Grid, noise: Noise, s_churn: float = 0, s_tmin: float = 0, s_tmax: float = inf, s_noise: float = 1
 ) -> Plan:
     """Steps before which noise is added, ``s_churn`` over the whole: at most 2 ** 0.5 times sigma / alpha.
 

@@ -13,8 +13,6 @@ from torch import Tensor
 from darkroom.diffusion.levels import Level, left
 from darkroom.diffusion.noise import Noise
 
-# ---- weights
-
 
 def step(x: Tensor, x0: Tensor, t: Level, s: Level) -> Tensor:
     """From ``t`` to ``s`` with x0 held fixed: exact when x0 is."""
@@ -60,8 +58,6 @@ def _shrink(t: Level, s: Level) -> Tensor:
     return (t.alpha * s.sigma) / (s.alpha * t.sigma)
 
 
-# ---- all steps, one by one
-
 Mixer = Callable[..., Tensor]
 """Adds up signals, each times its weight; weights without a signal are left out."""
 
@@ -69,31 +65,27 @@ Mixer = Callable[..., Tensor]
 def mixers(like: Tensor, *weights: Tensor) -> Iterator[Mixer]:
     """Step by step what adds up signals with these weights (steps, ...)."""
     by_step = zip(*(left(part, like[None]).unbind() for part in weights), strict=True)
-    return (partial(_mix, each) for each in by_step)
+    counts = zip(*map(any_row, weights), strict=True)
+    return (partial(_mix, *each) for each in zip(by_step, counts, strict=True))
 
 
-def _mix(weights: Sequence[Tensor], first: Tensor, *others: Tensor) -> Tensor:
+def _mix(weights: Sequence[Tensor], counts: Sequence[bool], first: Tensor, *others: Tensor) -> Tensor:
     mixed = weights[0] * first
-    for weight, signal in zip(weights[1:], others, strict=False):
-        mixed = torch.addcmul(mixed, weight, signal)
+    for weight, does_count, signal in zip(weights[1:], counts[1:], others, strict=False):
+        mixed = torch.addcmul(mixed, weight, signal) if does_count else mixed
     return mixed
 
 
-def increment(noise: Noise, draw: int, t: Level, s: Level) -> Tensor:
-    """Standard normal noise for the way from ``t`` to ``s``.
+def draws(x: Tensor, noise: Noise, drawn: Tensor, t: Level, s: Level) -> Iterator[Tensor]:
+    """Step by step standard normal noise for the way from ``t`` to ``s``; 0 where ``drawn`` is 0, unasked.
 
     A noise with a Brownian path gives the path's increment, the same for any number of steps; any other gives
     its draw.
     """
-    between = getattr(noise, "between", None)
-    return noise(draw) if between is None else between(draw, t, s)
-
-
-def draws(x: Tensor, noise: Noise, drawn: Tensor, t: Level, s: Level) -> Iterator[Tensor]:
-    """Step by step the noise for the way from ``t`` to ``s``; where ``drawn`` is 0, 0 without asking."""
-    none = x.new_zeros(())
+    along, none = getattr(noise, "along", None), x.new_zeros(())
+    eps = along(t, s) if along else lambda i: noise(i + 1)
     for i, due in enumerate(any_row(drawn)):
-        yield increment(noise, i + 1, t.rows(i), s.rows(i)).to(x) if due else none
+        yield eps(i).to(x) if due else none
 
 
 def any_row(values: Tensor) -> list[bool]:

@@ -11,7 +11,10 @@ from darkroom.diffusion.noise import Noise
 from darkroom.diffusion.samplers.first_order import Plan, churn
 from darkroom.diffusion.samplers.sampler import Sampling, sampler
 from darkroom.diffusion.samplers.slopes import Unit, by_alpha, reach, slope, unit_of
-from darkroom.diffusion.samplers.steps import Split, any_row, draws, increment, mixers, renewed, straight
+from darkroom.diffusion.samplers.steps import Split, any_row, draws, mixers, renewed, straight
+
+Noises = Iterable[Sequence[Tensor]]
+"""Step by step those for the way to the second look, where there are any, and for the whole way."""
 
 
 def two_looks(
@@ -20,13 +23,12 @@ def two_looks(
     look: Level,
     approach: Sequence[Tensor],
     arrive: Sequence[Tensor],
-    noises: Iterable[Sequence[Tensor]] | None = None,
+    noises: Noises | None = None,
 ) -> Sampling:
     """Steps that ask, walk to ``look`` to ask again, and go to their end by what was seen from both places.
 
-    ``approach`` weighs (x, x0, noise), ``arrive`` (x, x0, noise, x there, x0 there). ``noises`` are step by
-    step those for the way to ``look`` and for the whole way; by default the way to ``look`` has none. A step
-    to the clean signal asks once.
+    ``approach`` weighs (x, x0, noise), ``arrive`` (x, x0, noise, x there, x0 there). By default the way to
+    ``look`` has no noise. A step to the clean signal asks once.
     """
     t, s = plan.starts, plan.ends
     noises = noises or ((eps,) for eps in draws(x, plan.noise, arrive[2], t, s))
@@ -119,11 +121,7 @@ def dpm2_a(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Sampling:
 
 
 def two_estimates(
-    x: Tensor,
-    plan: Plan,
-    look: Level,
-    splits: tuple[Split, Split],
-    noises: Iterable[Sequence[Tensor]] | None = None,
+    x: Tensor, plan: Plan, look: Level, splits: tuple[Split, Split], noises: Noises | None = None
 ) -> Sampling:
     """Steps with x0 as it is seen at ``look``; in rows that step to the clean signal, at the start.
 
@@ -161,26 +159,24 @@ def dpmpp_2s_a(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Samplin
 def dpmpp_sde(x: Tensor, grid: Grid, noise: Noise, eta: float = 1.0) -> Sampling:
     """DPM-Solver++ for the stochastic equation in two stages: k-diffusion's ``sample_dpmpp_sde``."""
     t, s = grid.starts, grid.ends
-    look, none = grid.between(t, s, 0.5), [x.new_zeros(())]
-    noises = (
-        [part.to(x) for part in halves(noise, i + 1, t.rows(i), look.rows(i), s.rows(i))] if due else none
-        for i, due in enumerate(any_row(s.sigma))
-    )
-    return two_estimates(x, churn(grid, noise), look, (renewed(t, look, eta), renewed(t, s, eta)), noises)
+    look = grid.between(t, s, 0.5)
+    splits = renewed(t, look, eta), renewed(t, s, eta)
+    return two_estimates(x, churn(grid, noise), look, splits, halves(x, noise, t, look, s))
 
 
-def halves(noise: Noise, draw: int, t: Level, middle: Level, s: Level) -> tuple[Tensor, Tensor]:
-    """Noise for the way from ``t`` to ``middle`` and for the whole way to ``s``, of which that is a part.
+def halves(x: Tensor, noise: Noise, t: Level, middle: Level, s: Level) -> Noises:
+    """Step by step noise for the way from ``t`` to ``middle`` and for the whole way to ``s``.
 
     Without a Brownian path step i takes draws 2i - 1 and 2i: one for each half of the way. They go into the
-    whole as the reverse stochastic equation puts them together.
+    whole as the reverse stochastic equation puts them together. 0 on the way to the clean signal.
     """
-    if hasattr(noise, "between"):
-        return increment(noise, draw, t, middle), increment(noise, draw, t, s)
-    first, second = noise(2 * draw - 1), noise(2 * draw)
+    if hasattr(noise, "along"):
+        return zip(draws(x, noise, s.sigma, t, middle), draws(x, noise, s.sigma, t, s), strict=True)
+    first = draws(x, lambda draw: noise(2 * draw - 1), s.sigma, t, middle)
+    second = draws(x, lambda draw: noise(2 * draw), s.sigma, middle, s)
     (_, early), (onward, late), (_, total) = (
         renewed(a, b, 1.0) for a, b in ((t, middle), (middle, s), (t, s))
     )
-    share = torch.where(total > 0, onward / middle.sigma * early / total, 0.0)
-    rest = torch.where(total > 0, late / total, 1.0)
-    return first, left(share, first) * first + left(rest, first) * second
+    share = left(torch.where(total > 0, onward / middle.sigma * early / total, 0.0), x[None])
+    rest = left(torch.where(total > 0, late / total, 1.0), x[None])
+    return ((one, a * one + b * two) for a, one, b, two in zip(share, first, rest, second, strict=True))

@@ -4,19 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from darkroom.studio.placement.machine import Machine
+from darkroom.studio.placement.precision import precision_for
 
 LARGE = 100e6
 """Parameters from which a step is long enough that a kernel is worth two seconds of building."""
-ROOM = 0.6
-"""Share of the machine's memory that weights and their packed copies may fill."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What of a model matters here: parameters of its network, and bytes of all its weights."""
+    """What of a model matters here: the parameters of its network."""
 
     parameters: int
-    bytes: int
 
     @property
     def large(self) -> bool:
@@ -37,47 +35,41 @@ class Placement:
     why: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
-def precision_for(machine: Machine) -> tuple[str, str]:
-    """What to compute in where nobody says, and why."""
-    if machine.has("amx"):
-        return "bfloat16", "the processor multiplies tiles of it (AMX)"
-    if machine.has("bf16"):
-        return "bfloat16", "the processor multiplies it, at several times the rate of single precision"
-    return "float32", "the processor has no instructions for bfloat16, which it would be far slower in"
-
-
 def choose(machine: Machine, needs: Needs, precision: str | None = None) -> Placement:
     """The placement of a model; ``precision`` is what was asked for, if anything was."""
     best, reason = precision_for(machine)
-    why = {"precision": "it was asked for" if precision else reason}
     precision = precision or best
+    why = {"precision": reason if precision == best else "it was asked for"}
     why["threads"] = "one for each core that this process may use"
-    channels_last, why["channels_last"] = layout(precision)
-    packed, why["packed"] = packing(machine, needs)
+    packed, why["packed"] = packing(machine, precision)
+    channels_last, why["channels_last"] = layout(packed)
     attention, why["attention"] = attention_for(machine, needs, precision)
     why["compiled"] = "on a processor it saves less of a picture than the compiler takes"
     return Placement(precision, machine.cores, channels_last, packed, attention, why=why)
 
 
-def layout(precision: str) -> tuple[bool, str]:
-    """Whether the channels of a position lie together in memory."""
-    if precision == "bfloat16":
-        return True, "convolutions in bfloat16 read it without turning it over"
-    return False, "in single precision it gains nothing"
+def layout(packed: bool) -> tuple[bool, str]:
+    """Whether the channels of a position lie together in memory, where a packed convolution reads them."""
+    if packed:
+        return True, "packed convolutions read it without turning it over"
+    return False, "it gains nothing without packed weights"
 
 
-def packing(machine: Machine, needs: Needs) -> tuple[bool, str]:
+def packing(machine: Machine, precision: str) -> tuple[bool, str]:
     """Whether weights are kept in the processor's own blocks, beside the model's."""
+    if precision == "float32":
+        return (
+            False,
+            "in single precision torch's own layers are as quick, and equal others' to the last digits",
+        )
     if not machine.has("onednn"):
         return False, "this torch has no oneDNN"
-    if 2 * needs.bytes > ROOM * machine.memory:
-        return False, "a second copy of the weights would not fit in memory"
-    return True, "weights are brought into the processor's blocks once, not at each call"
+    return True, "weights are brought into the processor's blocks once, not at each call, where memory allows"
 
 
 def attention_for(machine: Machine, needs: Needs, precision: str) -> tuple[str, str]:
     """Whose attention, ``ours`` or ``torch``."""
-    if precision != "bfloat16" or machine.has("amx") or not machine.has("bf16"):
+    if precision == "float32" or machine.has("amx") or not machine.has("bf16"):
         return "torch", "ours is for bfloat16 on processors with AVX-512 BF16 and no AMX"
     if not needs.large:
         return "torch", "the model is small: building ours would take longer than it saves"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,7 @@ def found() -> Machine:
     return Machine(str(able.get("cpu_name") or able.get("architecture")), cores(), memory(), features(able))
 
 
-def features(able: dict[str, object]) -> frozenset[str]:
+def features(able: Mapping[str, object]) -> frozenset[str]:
     """The features of a processor that says of itself what torch reads."""
     x86 = able.get("architecture") == "x86_64"
     has = {
