@@ -4,7 +4,7 @@ A level is signed for weights and unsigned, around ``ZERO``, for signals: what V
 (For signed signals torch has these products too, and takes a thousand times as long.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -14,6 +14,8 @@ MOST = 127
 """The largest level; the levels lie evenly about zero, so -128 is not used."""
 ZERO = 128
 """Where 0 lies among the levels of a signal."""
+Rounding = Callable[[Tensor, tuple[int, ...]], tuple[Tensor, Tensor]]
+"""``rounding(x, axes)``, as :func:`signal_levels` says."""
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -28,10 +30,26 @@ def signal_levels(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """uint8 levels around ``ZERO``, and their scale over ``axes``, which become 1.
 
     The scale is in bf16 where ``x`` is, else in single precision, and is rounded to that before it is used.
+    ``axes`` are the last, or, of (B, C, H, W), the channels alone or all that a picture has.
     """
+    return _in_force(x, axes)
+
+
+def torch_levels(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """:func:`signal_levels` for every machine."""
     scale = (torch.amax(x.abs(), axes, keepdim=True).float() / MOST).clamp_min(TINY)
     scale = scale.to(torch.bfloat16 if x.dtype == torch.bfloat16 else torch.float32)
     return (x.float() * (1 / scale.float()) + (ZERO + 0.5)).to(torch.uint8), scale
+
+
+_in_force: Rounding = torch_levels
+
+
+def use(rounding: Rounding) -> Rounding:
+    """Let ``rounding`` answer from now on, in every thread; returns the one that did so far."""
+    global _in_force
+    before, _in_force = _in_force, rounding
+    return before
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import TypeGuard
 from torch import nn
 
 from darkroom.errors import DarkroomError, UnknownName
+from darkroom.networks.packed import PackedConv2d, PackedLinear
 from darkroom.networks.quantized import (
     EightBits,
     QuantizedConv2d,
@@ -71,8 +72,8 @@ def quantize(network: nn.Module, kind: str = "int8", choose: Choose | None = Non
 
 
 def is_layer(layer: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
-    """Torch's own, and no class derived from them: those are used in other ways."""
-    return type(layer) in (nn.Linear, nn.Conv2d)
+    """Torch's own, packed or not; other classes derived from them are used in other ways."""
+    return type(layer) in (nn.Linear, nn.Conv2d, PackedLinear, PackedConv2d)
 
 
 def can_be(layer: nn.Linear | nn.Conv2d) -> bool:
