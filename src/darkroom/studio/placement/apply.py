@@ -9,8 +9,8 @@ from torch import nn
 
 from darkroom.adapters.merging import bring_all
 from darkroom.families.family import Model
-from darkroom.networks import attend, packed
-from darkroom.networks.kernels import flash
+from darkroom.networks import attend, integers, packed
+from darkroom.networks.kernels import flash, levels
 from darkroom.networks.quantize import quantize
 from darkroom.studio import home
 from darkroom.studio.placement.choices import Needs, Placement, choose
@@ -36,11 +36,18 @@ def apply(model: Model, chosen: Placement) -> Placement:
     if torch.get_num_threads() > chosen.threads:
         torch.set_num_threads(chosen.threads)
     if chosen.precision == "int8":
-        bring_all([model.network])
-        quantize(model.network)
+        in_eight_bits(model.network, chosen)
     for part in computing(model) if chosen.packed else ():
         packed.pack(part, DTYPES[chosen.precision])
     return attending(chosen) if chosen.attention == "ours" else chosen
+
+
+def in_eight_bits(network: nn.Module, chosen: Placement) -> None:
+    """Put layers of 8 bits in a network; where kernels are built, signals are rounded by one of them."""
+    bring_all([network])
+    quantize(network)
+    if chosen.attention == "ours" and not isinstance(kernel := levels.available(kernels()), str):
+        integers.use(kernel)
 
 
 def attending(chosen: Placement) -> Placement:
