@@ -74,7 +74,7 @@ def levels(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 
 def _levels(x: Tensor, axes: int) -> tuple[Tensor, Tensor]:
-    """The operator on a CPU: contiguous ``x``, a scale for each place along all but its last ``axes`` axes."""
+    """The operator on a CPU: contiguous ``x``, a scale for each place along all but its last ``axes``."""
     if _library is None:
         raise RuntimeError("darkroom::levels is used before available() has loaded it")
     found, scales = _empty(x, axes)
