@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import fields
 from io import BytesIO
 
 import pytest
@@ -12,7 +13,9 @@ from safetensors.numpy import save_file
 from darkroom.server.app import create_app
 from darkroom.server.desk import MOST_UPLOADS
 from darkroom.server.settings import Settings
+from darkroom.server.wishes import Wish
 from darkroom.studio.pictures import decode
+from darkroom.studio.request import Request
 from darkroom.studio.serving.jobs import Status
 from darkroom.studio.serving.limits import Limits
 
@@ -88,6 +91,21 @@ class TestJobs:
     def test_a_failure_is_told(self, api, service):
         service.fails = "the starter draws no such thing."
         assert done(api, service)["error"] == service.fails
+
+
+def test_a_wish_has_what_a_request_has_by_itself():
+    """So that a field that is added there is not forgotten here, nor its default another."""
+    ours, theirs = Wish.model_fields, {field.name: field for field in fields(Request)}
+    hidden = {"attached", "others", "allow_pickle"}  # named by parts, or left to the server
+    assert set(ours) == (set(theirs) - hidden) | {
+        "styles",
+        "loras",
+        "controls",
+        "image_prompts",
+        "embeddings",
+    }
+    for name in set(ours) & set(theirs) - {"prompt", "seed", "model"}:
+        assert ours[name].default == theirs[name].default, name
 
 
 class TestOwners:

@@ -77,7 +77,7 @@ class Wish(Part):
     sampler: str | None = None
     scheduler: str | None = None
     model: str | None = Field(None, description="A name from /api/models.")
-    precision: str = "float32"
+    precision: str | None = None
     init_image: PictureId | None = None
     strength: Finite = 0.75
     mask: PictureId | None = Field(None, description="Painted where it is white.")
