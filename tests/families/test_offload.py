@@ -283,7 +283,7 @@ def test_tiles_are_in_the_record_and_replay_on_a_machine_that_needs_none(folders
     folder, wide = folders("sd1"), {"width": 192, "height": 64}
     whole = made(folder, "sd1", **wide)
     monkeypatch.setattr(demand, "TILES", (64,))
-    monkeypatch.setattr(demand, "ASIDE", 0)
+    monkeypatch.setattr(demand, "PIXEL", 100)
     model = open_model(str(folder), "float32", None, False, ()).model
     filled = replace(hanging.request(folder, "sd1", NOTHING, **wide), cfg_scale=5.0)
     working = demand.working_of(model, [filled])

@@ -10,7 +10,7 @@ from darkroom.studio.placement.budget import Budget
 
 SETTINGS = ("low", "auto", "high")
 """The least that works; as the machine has room; everything stays in memory."""
-KEPT_FREE = 1 << 28
+KEPT_FREE = 1 << 29
 """Bytes left to the rest of the machine, and to what no estimate sees."""
 UNLIMITED = 1 << 60
 """From here on a limit is none: kernels write large numbers for it."""
