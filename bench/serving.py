@@ -36,9 +36,9 @@ SAMPLERS = ("euler", "dpmpp_2m", "unipc", "heun", "euler_a")
 THINGS = ("apple", "cat", "house", "star", "boat", "tree", "fish", "cup", "book", "cube")
 COLOURS = ("red", "blue", "green", "yellow", "purple")
 LOADS = {
-    "one at a time": (0.3, 0.5, 0.7, 0.9),
-    "static batches": (0.5, 0.9, 1.3, 1.8, 2.3),
-    "the service": (0.5, 0.9, 1.3, 1.8, 2.3, 2.8, 3.3),
+    "one at a time": (0.5, 0.7, 0.85),
+    "static batches": (0.85, 1.3, 1.7),
+    "the service": (0.85, 1.3, 1.7, 2.1, 2.5),
 }
 """As multiples of what one at a time can bear."""
 MOST = 32
@@ -235,7 +235,7 @@ def highest(curve: Sequence[tuple[float, float]], limit: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=60, help="at each load")
+    parser.add_argument("--requests", type=int, default=40, help="at each load")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--save", type=Path)

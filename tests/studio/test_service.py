@@ -171,9 +171,21 @@ def test_what_cannot_be_had_is_refused_at_once_or_in_one_sentence(service):
             service.submit([replace(SMALL, **wrong)])
     with pytest.raises(InvalidRequest):
         service.submit([])
-    job = service.wait(service.submit([replace(SMALL, width=40)]).id)
-    assert (job.status, job.pictures) == (Status.FAILED, ())
-    assert job.error == "the starter draws pictures whose sides are multiples of 16, not 40x32."
+    odd = replace(SMALL, width=40)
+    reason = "the starter draws pictures whose sides are multiples of 16, not 40x32."
+    service.wait(service.submit([SMALL]).id)
+    with pytest.raises(InvalidRequest, match=reason):
+        service.submit([odd])
+
+
+def test_what_only_the_model_can_refuse_ends_the_job_in_one_sentence(tmp_path):
+    service = Service(tmp_path)
+    job = service.submit([replace(SMALL, width=40)])
+    service.start()
+    ended = service.wait(job.id)
+    assert (ended.status, ended.pictures) == (Status.FAILED, ())
+    assert ended.error == "the starter draws pictures whose sides are multiples of 16, not 40x32."
+    service.stop()
 
 
 def test_one_that_goes_wrong_takes_no_other_with_it(service, monkeypatch):
@@ -265,6 +277,8 @@ def test_what_a_stop_leaves_is_done_by_the_next(tmp_path):
     assert not readers[0].is_alive(), "a stop ends all watching"
     with pytest.raises(DarkroomError, match="stopping"):
         service.submit([SMALL])
+    with pytest.raises(DarkroomError, match="stopped"):
+        service.view(running.id)
     again = Service(tmp_path)
     assert again.view(running.id).status is Status.QUEUED
     assert again.ledger.entry(running.id).attempts == 0, "a stop is nobody's fault"

@@ -113,7 +113,7 @@ class Ledger:
     """Opens or makes the file. Any thread may call. Raises DarkroomError for a file of a newer Darkroom."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
+        self._lock, self._closed = threading.RLock(), False
         self._db = _open(path)
         with self._change() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -128,19 +128,28 @@ class Ledger:
         """Nothing may be asked afterwards."""
         with self._lock:
             self._db.close()
+            self._closed = True
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """The file, for one thread at a time. Raises DarkroomError once it is closed."""
+        with self._lock:
+            if self._closed:
+                raise DarkroomError("the service has stopped; ask again when it is back.")
+            yield self._db
 
     @contextmanager
     def _change(self, sure: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction; when the block is left it is on the disk, or if not ``sure``, safe from a kill."""
-        with self._lock:
-            self._db.execute(f"PRAGMA synchronous = {'FULL' if sure else 'NORMAL'}")
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._reading() as db:
+            db.execute(f"PRAGMA synchronous = {'FULL' if sure else 'NORMAL'}")
+            db.execute("BEGIN IMMEDIATE")
             try:
-                yield self._db
+                yield db
             except BaseException:
-                self._db.execute("ROLLBACK")
+                db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+            db.execute("COMMIT")
 
     def accept(self, entry: Entry, uploads: Sequence[str] = ()) -> tuple[Entry, list[str]]:
         """Write a job down, unless its owner gave one of the same key before; then that one is returned.
@@ -156,7 +165,7 @@ class Ledger:
 
     def by_key(self, owner: str, key: str) -> Entry | None:
         """The job that this owner gave under this key."""
-        with self._lock:
+        with self._reading():
             return self._by_key(owner, key)
 
     def _by_key(self, owner: str, key: str) -> Entry | None:
@@ -198,21 +207,21 @@ class Ledger:
 
     def entry(self, job: str) -> Entry | None:
         """A job by its id."""
-        with self._lock:
-            row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
+        with self._reading() as db:
+            row = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
             return row and self._entry(row)
 
     def unfinished(self) -> list[Entry]:
         """Jobs that have not ended, in the order in which they came."""
-        with self._lock:
-            rows = self._db.execute(f"SELECT * FROM jobs WHERE {OPEN} ORDER BY number").fetchall()
+        with self._reading() as db:
+            rows = db.execute(f"SELECT * FROM jobs WHERE {OPEN} ORDER BY number").fetchall()
             return [self._entry(row) for row in rows]
 
     def entries(self, owner: str | None, limit: int, before: float | None) -> list[Entry]:
         """The newest jobs, of one owner or of all, made before a time."""
         wanted = "(:owner IS NULL OR owner = :owner) AND (:before IS NULL OR created < :before)"
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading() as db:
+            rows = db.execute(
                 f"SELECT * FROM jobs WHERE {wanted} ORDER BY created DESC, number DESC LIMIT :limit",
                 {"owner": owner, "before": before, "limit": limit},
             ).fetchall()
@@ -220,8 +229,8 @@ class Ledger:
 
     def is_made(self, picture: str) -> bool:
         """Whether the picture of this id belongs to a job, and was made."""
-        with self._lock:
-            row = self._db.execute("SELECT made FROM pictures WHERE id = ?", (picture,)).fetchone()
+        with self._reading() as db:
+            row = db.execute("SELECT made FROM pictures WHERE id = ?", (picture,)).fetchone()
             return row is not None and bool(row["made"])
 
     def forget(self, job: str) -> tuple[str, ...]:
@@ -233,8 +242,8 @@ class Ledger:
 
     def expired(self, before: float, most_bytes: int) -> list[str]:
         """Jobs that ended before a time, and the oldest where pictures are more than so many bytes."""
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading() as db:
+            rows = db.execute(
                 "SELECT id FROM (SELECT id, ended, sum(bytes) OVER (ORDER BY ended DESC, number DESC) "
                 "AS kept FROM jobs WHERE ended IS NOT NULL) WHERE ended < ? OR kept > ?",
                 (before, most_bytes),
@@ -243,16 +252,16 @@ class Ledger:
 
     def picture_ids(self) -> set[str]:
         """Of every picture that is made, or that a job has yet to make."""
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading() as db:
+            rows = db.execute(
                 f"SELECT p.id FROM pictures p JOIN jobs j ON j.id = p.job WHERE p.made OR j.{OPEN}"
             ).fetchall()
             return {row["id"] for row in rows}
 
     def upload_names(self) -> set[str]:
         """Of every upload that a job reads."""
-        with self._lock:
-            return {row["name"] for row in self._db.execute("SELECT DISTINCT name FROM uploads").fetchall()}
+        with self._reading() as db:
+            return {row["name"] for row in db.execute("SELECT DISTINCT name FROM uploads").fetchall()}
 
     def _entry(self, row: Mapping[str, Any]) -> Entry:
         pictures = self._db.execute(

@@ -116,6 +116,9 @@ class Service:
         if key is not None and (known := self.ledger.by_key(owner, key)):
             return self._board.view_of(known)
         plain = acceptable(requests, self.limits)
+        if worker := self._worker:
+            for request in plain:
+                worker.check(request)
         entry = Entry(
             id=new_id(),
             owner=owner,

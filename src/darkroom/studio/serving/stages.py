@@ -107,6 +107,10 @@ class Stages:
             self._loading[key].add_done_callback(lambda _: self._loaded())
         return None
 
+    def known(self, request: Request) -> Stage | None:
+        """The stage for a request if its model is in memory; any thread may ask."""
+        return self._stages.get(how_loaded(request))
+
     def has(self, stage: Stage) -> bool:
         """Whether it is still in memory for others."""
         return stage in self._stages.values()

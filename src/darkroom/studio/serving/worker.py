@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from darkroom.errors import DarkroomError
-from darkroom.studio.develop import pixels
+from darkroom.studio.develop import fill, pixels
 from darkroom.studio.engine import Job, group_of
 from darkroom.studio.placement.precision import default_precision
-from darkroom.studio.request import Picture
+from darkroom.studio.prompts import with_named_loras
+from darkroom.studio.request import Picture, Request
 from darkroom.studio.serving.batching import Batch, Pass, Seat, lacks_memory
 from darkroom.studio.serving.board import Board
 from darkroom.studio.serving.fairness import urgency
@@ -65,6 +66,12 @@ class Worker(threading.Thread):
     def models(self) -> int:
         """Bytes of the models in memory."""
         return self._stages.bytes
+
+    def check(self, request: Request) -> None:
+        """Raise DarkroomError for what a model that is in memory cannot do; any thread may ask."""
+        named = with_named_loras(request)
+        if stage := self._stages.known(named):
+            self._limits.check_size(fill(named, stage.loaded.model))
 
     def halt(self, drain: float) -> None:
         """Begin nothing more, and end when what is under way is done, or after ``drain`` seconds."""
