@@ -2,6 +2,7 @@
 
     python -m bench.inference setup --rivals FOLDER     # their environments, and the shared model
     python -m bench.inference start --rivals FOLDER     # starts each twice: without its caches, and with them
+    python -m bench.inference bound --rivals FOLDER     # what the machine's arithmetic allows
     python -m bench.inference rounds --rivals FOLDER    # all of them in turn, step by step
     python -m bench.inference table --rivals FOLDER     # what was measured
 
@@ -21,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("phase", choices=("setup", "start", "rounds", "table"))
+    parser.add_argument("phase", choices=("setup", "start", "bound", "rounds", "table"))
     parser.add_argument("--rivals", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--only", nargs="+", choices=TOOLS, default=list(TOOLS), metavar="TOOL")
     parser.add_argument("--rows", nargs="+", type=int, choices=(1, 2), default=[1, 2])
@@ -35,6 +36,8 @@ def main() -> None:
         measuring.starts(folder, told.only, told.rows, told.threads)
     elif told.phase == "rounds":
         measuring.rounds(folder, told.only, told.rows, told.threads, told.rounds)
+    elif told.phase == "bound":
+        measuring.bound(folder)
     if told.phase != "setup":
         print(tables.report(folder))
 

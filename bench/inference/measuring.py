@@ -2,17 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.inference.arithmetic import operations, rates
 from bench.inference.protocol import Rival
 from bench.inference.tools import PICTURES, TOOLS, start
-from bench.measure import alternate, machine
+from bench.measure import machine
 
+SPARE = 1.5
+"""GiB."""
 REFERENCE = "diffusers"
 """What answers are compared with; pictures have their own."""
 
@@ -37,11 +40,42 @@ def rounds(folder: Path, names: Sequence[str], rows: Sequence[int], threads: int
     """Seconds of a step, all tools once a round."""
     for asked in rows:
         with ExitStack() as stack:
-            rivals = {name: start(name, TOOLS[name], folder, asked, threads) for name in names}
-            for rival in rivals.values():
-                stack.callback(rival.close)
-            seconds = alternate({name: rival.step for name, rival in rivals.items()}, count)
-        keep(folder, f"rounds/{asked}", {"machine": machine(), "seconds": seconds})
+            rivals = {name: stack.enter_context(started(folder, name, asked, threads)) for name in names}
+            seconds = in_turn(rivals, count)
+        keep(folder, f"rounds/{asked}", {name: seconds[name] for name in names})
+        keep(folder, "machine", machine())
+
+
+def in_turn(rivals: Mapping[str, Rival], count: int) -> dict[str, list[float]]:
+    """Seconds of a step as each worker tells them; all have taken a first one, which does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    for _ in range(count):
+        for name, rival in rivals.items():
+            seconds[name].append(rival.step())
+    return seconds
+
+
+@contextmanager
+def started(folder: Path, name: str, rows: int, threads: int) -> Iterator[Rival]:
+    """A worker that ends with the block; refused where it leaves too little memory for all to stay in."""
+    rival = start(name, TOOLS[name], folder, rows, threads)
+    try:
+        if spare_memory() < SPARE:
+            raise MemoryError(f"with {name} less than {SPARE} GiB are free; time fewer tools with --only.")
+        yield rival
+    finally:
+        rival.close()
+
+
+def spare_memory() -> float:
+    """GiB that processes can still get without swapping."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))) / 2**20
+
+
+def bound(folder: Path) -> None:
+    """The arithmetic of the machine and of a step."""
+    keep(folder, "arithmetic", {"rates": rates(), "operations": {rows: operations(rows) for rows in (1, 2)}})
 
 
 def error(folder: Path, name: str, rival: Rival, rows: int, threads: int) -> float:
