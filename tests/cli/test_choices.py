@@ -48,7 +48,9 @@ def test_sheets_and_films_of_prompts_that_differ(darkroom, tmp_path):
 def test_one_request_where_nothing_differs(darkroom, developing):
     asked = []
     exact = developing.develop_many
-    developing.develop_many = lambda requests, *more: asked.append(requests) or exact(requests, *more)
+    developing.develop_many = lambda requests, *more, **told: (
+        asked.append(requests) or exact(requests, *more, **told)
+    )
     darkroom("generate", "a cone", "-b", 3, "-o", "x.png")
     darkroom("generate", "{a|b|c|d} cone", "-b", 3, "-s", 1, "-o", "y.png")
     assert [[request.count for request in requests] for requests in asked] == [[3], [1, 1, 1]]

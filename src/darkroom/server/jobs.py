@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
 
 from darkroom.server.desk import Caller, Desk, OurDesk
 from darkroom.server.shapes import PROBLEMS, JobTold, job_told
@@ -83,7 +84,11 @@ def forget(job: JobId, desk: OurDesk, owner: Caller) -> None:
     desk.service.forget(desk.job(owner, job).id)
 
 
-@router.get("/{job}/events", response_class=EventStream)
+@router.get(
+    "/{job}/events",
+    response_class=StreamingResponse,  # of no type, so that problems are described as JSON
+    responses={200: {"content": {EventStream.media_type: {}}, "description": "The events."}},
+)
 async def events(job: JobId, desk: OurDesk, owner: Caller) -> EventStream:
     """What happens to a job, as server-sent events: queued, started, step, preview, ended.
 

@@ -10,7 +10,15 @@ from darkroom.server import names
 from darkroom.server.desk import Desk
 from darkroom.server.errors import Refused
 from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
-from darkroom.studio.request import MAX_COUNT, MAX_PROMPT, MAX_SEED, MAX_SIDE, MAX_STEPS, Request
+from darkroom.studio.request import (
+    MAX_COUNT,
+    MAX_PROMPT,
+    MAX_SEED,
+    MAX_SIDE,
+    MAX_STEPS,
+    MIN_VAE_TILE,
+    Request,
+)
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 PictureId = Annotated[str, Field(description="The id of an upload, or of a picture that was made here.")]
@@ -93,6 +101,7 @@ class Wish(Part):
     cfg_rescale: Finite = 0.0
     cfg_interval: Annotated[list[Finite], Field(min_length=2, max_length=2)] | None = None
     pag_scale: Finite = 0.0
+    vae_tile: int | None = Field(None, ge=MIN_VAE_TILE, le=MAX_SIDE)
     styles: list[str] = []
     loras: list[LoraWish] = []
     controls: list[ControlWish] = []

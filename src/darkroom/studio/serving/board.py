@@ -165,6 +165,7 @@ class Board:
         """Nothing more will happen: readers of jobs that have not ended stop waiting."""
         with self._lock:
             self._closed = True
+            self._jobs.clear()
             for readers in self._readers.values():
                 for reader in readers:
                     reader.close()
