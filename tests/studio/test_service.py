@@ -278,7 +278,8 @@ def test_what_a_stop_leaves_is_done_by_the_next(tmp_path):
     with pytest.raises(DarkroomError, match="stopping"):
         service.submit([SMALL])
     with pytest.raises(DarkroomError, match="stopped"):
-        service.view(running.id)
+        service.forget(running.id)
+    assert service.view(running.id).status is Status.QUEUED, "it can still be looked at"
     again = Service(tmp_path)
     assert again.view(running.id).status is Status.QUEUED
     assert again.ledger.entry(running.id).attempts == 0, "a stop is nobody's fault"

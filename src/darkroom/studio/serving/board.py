@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from darkroom.studio.serving.fairness import Fairness
 from darkroom.studio.serving.jobs import Event, JobView, Kind, NoSuchJob, Status
 from darkroom.studio.serving.ledger import End, Entry, Ledger
-from darkroom.studio.serving.live import LiveJob, view_of
+from darkroom.studio.serving.live import LiveJob, Shot, view_of
 from darkroom.studio.serving.mail import Mailbox
 from darkroom.studio.serving.pace import Pace
 
@@ -129,9 +129,19 @@ class Board:
             if not readers:
                 self._readers.pop(job, None)
 
+    def made(self, shot: Shot, size: int) -> bool:
+        """A picture's file is there; False where its job is ending, and counts the picture no more."""
+        with self._lock:
+            if shot.job.ending:
+                return False
+            shot.job.bytes += size
+            shot.made = True
+            return True
+
     def end(self, job: LiveJob, status: Status, error: str | None = None) -> bool:
         """End a job with the pictures made, on disk, then for all to see; False where it had ended."""
         with self._lock:
+            job.ending = True
             end = End(
                 status=status,
                 time=time.time(),

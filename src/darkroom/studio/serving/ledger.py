@@ -125,23 +125,25 @@ class Ledger:
                 db.execute(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
-        """Nothing may be asked afterwards."""
+        """Nothing is written afterwards; clients may still fetch what was made for them."""
         with self._lock:
-            self._db.close()
             self._closed = True
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """The file, for one thread at a time. Raises DarkroomError once it is closed."""
+        """The file, for one thread at a time."""
         with self._lock:
-            if self._closed:
-                raise DarkroomError("the service has stopped; ask again when it is back.")
             yield self._db
 
     @contextmanager
     def _change(self, sure: bool = True) -> Iterator[sqlite3.Connection]:
-        """A transaction; when the block is left it is on the disk, or if not ``sure``, safe from a kill."""
+        """A transaction; when the block is left it is on the disk, or if not ``sure``, safe from a kill.
+
+        Raises DarkroomError once the file is closed.
+        """
         with self._reading() as db:
+            if self._closed:
+                raise DarkroomError("the service has stopped; ask again when it is back.")
             db.execute(f"PRAGMA synchronous = {'FULL' if sure else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
             try:

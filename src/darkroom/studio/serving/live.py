@@ -42,6 +42,7 @@ class LiveJob:
     notices: dict[str, None] = field(default_factory=dict)
     bytes: int = 0
     seconds_left: float | None = None
+    ending: bool = False
     ended: bool = False
 
     @staticmethod

@@ -62,9 +62,7 @@ class Scribe(threading.Thread):
             return
         data = encode(picture, "PNG")
         self._keeper.write(shot.id, data)
-        job.bytes += len(data)
-        shot.made = True
-        if all(one.made for one in job.shots):
+        if not self._board.made(shot, len(data)):
+            self._keeper.remove(shot.id)  # the job was cancelled meanwhile
+        elif all(one.made for one in job.shots):
             self._board.end(job, Status.DONE)
-        if job.ended and not self._board.ledger.is_made(shot.id):
-            self._keeper.remove(shot.id)  # it was cancelled meanwhile
