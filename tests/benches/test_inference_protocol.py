@@ -51,7 +51,7 @@ def test_an_answer_comes_as_an_array(rival: Rival, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 def test_peaks_are_of_the_worker(rival: Rival) -> None:
     peaks = rival.ask("memory")
-    assert 0.001 < peaks["steps"] <= peaks["start"] < 2
+    assert 0.001 < peaks["steps"] < 1.1 * peaks["start"] < 2  # it allocates next to nothing after its start
 
 
 def test_a_worker_that_dies_is_told_with_its_code(rival: Rival) -> None:
