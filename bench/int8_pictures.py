@@ -13,18 +13,16 @@ from darkroom.evaluation.prompts import Prompt, held_out_prompts
 from darkroom.evaluation.requirements import check
 from darkroom.networks.quantize import quantize
 from darkroom.studio.develop import develop_many, how_loaded
-from darkroom.studio.models import load_model
+from darkroom.studio.models import load_model, open_model
 from darkroom.studio.request import Request
 
 KINDS = [
     ("float32", None),
     ("bfloat16", None),
     ("float32", "int8-weights"),
-    ("bfloat16", "int8-weights"),
-    ("float32", "int8"),
-    ("bfloat16", "int8"),
+    ("int8", None),
 ]
-"""Precision, and what is done to the network."""
+"""Precision as a request has it, and what else is done to the network."""
 TOGETHER = 16
 
 
@@ -47,11 +45,11 @@ def pictures(prompts: int) -> str:
 def made_with(prompts: Sequence[Prompt], precision: str, kind: str | None) -> list[np.ndarray]:
     """The pictures of the prompts."""
     requests = [Request(prompt=p.text, seed=p.seeds[0], precision=precision) for p in prompts]
-    load_model.cache_clear()
+    open_model.cache_clear()
     if kind:
         quantize(load_model(*how_loaded(requests[0])).model.network, kind)
     results = [result for some in batches(requests) for result in develop_many(some)]
-    load_model.cache_clear()
+    open_model.cache_clear()
     return [result.images[0] for result in results]
 
 
