@@ -30,6 +30,8 @@ from darkroom.studio.serving.service import Service, resident
 OWNERS = ("", "A", "B", "C", "D")
 SAMPLERS = ("euler", "dpmpp_2m", "heun", "euler_a")
 FASTER_THAN_BORNE = 2.0
+CLIENTS = 32
+"""Who measure the capacity: so many that passes are as full as they become."""
 MEASURING = 0.1
 """Share of the time that the capacity is measured in, before the load is doubled."""
 MOST_GROWTH = 0.05
@@ -155,14 +157,14 @@ class Soak:
             self.found.wrong.append(f"{type(error).__name__}: {error}")
 
     async def capacity(self, seconds: float) -> float:
-        """Jobs a second that the service ends when eight clients each wait for their own."""
+        """Jobs a second that the service ends when as many clients as may wait each wait for their own."""
         until, before = time.monotonic() + seconds, self.ended
 
         async def ask_again() -> None:
             while time.monotonic() < until:
                 await self.guarded()
 
-        await asyncio.gather(*(ask_again() for _ in range(8)))
+        await asyncio.gather(*(ask_again() for _ in range(CLIENTS)))
         return (self.ended - before) / seconds
 
     async def watch_memory(self) -> None:
@@ -198,9 +200,9 @@ def soak(
         rate = asyncio.run(one.run(seconds))
         found, left = one.found, service.load()
         found.check(left["queued"] == left["running"] == 0, "work is left")
-        files = {path.name for path in (folder / "pictures").iterdir()}
-        found.check(files >= {f"{picture}.png" for picture in found.pictures}, "a picture is gone")
-        found.check(len(files) <= service_pictures(service), "a file of no job")
+    files = {path.name for path in (folder / "pictures").iterdir()}  # now that nobody writes any more
+    found.check(files >= {f"{picture}.png" for picture in found.pictures}, "a picture is gone")
+    found.check(len(files) <= service_pictures(service), "a file of no job")
     found.check(growth(found.memory) <= most_growth, f"memory grew by {growth(found.memory):.1%}")
     ended = sum(count for name, count in found.counts.items() if name.startswith("ended"))
     found.check(ended == found.counts["accepted"], f"{found.counts['accepted'] - ended} jobs were lost")

@@ -156,7 +156,7 @@ class Board:
     def gone(self, job: LiveJob) -> bool:
         """A job has ended on disk: take it off, and tell."""
         with self._lock:
-            job.ended = True
+            job.ending = job.ended = True
             self._jobs.pop(job.id, None)
             readers = self._readers.pop(job.id, ())
         self.changed.set()

@@ -139,6 +139,8 @@ class Service:
             accepted, overtaken = self.ledger.accept(entry, self._keeper.uploads.names_in(entry.requests))
             for job in filter(None, map(self._board.get, overtaken)):
                 self._board.gone(job)
+                for picture in job.made:  # that nobody waits for any more
+                    self._keeper.remove(picture)
             if accepted is entry:
                 self._board.add(LiveJob.of(entry))
         return self._board.view_of(accepted)
