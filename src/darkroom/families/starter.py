@@ -22,6 +22,7 @@ from darkroom.networks.dit import DiT, DiTConfig
 from darkroom.networks.text_encoder import TextEncoder, TextEncoderConfig
 from darkroom.text.tokenizer import Tokenizer
 from darkroom.weights.header import Header
+from darkroom.weights.loading import hollow
 
 FORMAT = "darkroom.starter.1"
 """The one metadata key, holding the configuration. Several would be shuffled, and bytes should repeat."""
@@ -148,7 +149,7 @@ def load(path: Path = SHIPPED) -> Starter:
         config = config_from_json(metadata[FORMAT])
         names = file.keys()
         tensors = {name: file.get_tensor(name) for name in names}
-    with torch.device("meta"):
+    with hollow():
         parts = nn.ModuleDict(
             {"painter": Painter(config.text, config.network), "autoencoder": Autoencoder(config.autoencoder)}
         )

@@ -13,14 +13,16 @@ who knows the file's SHA-256 can tell.
 """
 
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from darkroom.errors import DarkroomError
 from darkroom.weights.header import Header, shown
@@ -45,6 +47,21 @@ class Matched:
         return f"matched {self.matched}, unused {len(self.unused)}, missing {len(self.missing)}"
 
 
+class Unfilled(TorchFunctionMode):
+    """Nothing is drawn into parameters that have no memory: torch would import its compiler for it, which
+    takes longer than all the rest of a start.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **(kwargs or {}))
+
+
 @contextmanager
 def hollow() -> Iterator[None]:
     """Modules that this thread builds in here have parameters without memory (on the meta device).
@@ -60,7 +77,8 @@ def hollow() -> Iterator[None]:
 
     hook = register_module_parameter_registration_hook(emptied)  # type: ignore[arg-type]
     try:
-        yield
+        with Unfilled():
+            yield
     finally:
         hook.remove()
 

@@ -109,3 +109,9 @@ def test_a_picture_in_eight_bits_is_near_that_in_single_precision():
     exact, coarse = (develop(Request(**asked, precision=one)).images[0] for one in ("float32", "int8"))
     assert (exact != coarse).any()
     assert abs(exact.astype(float) - coarse).mean() < 25  # another picture altogether is 60 away
+
+
+def test_a_start_does_not_wait_for_torch_s_compiler():
+    code = DRAW + "; import sys; print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split()[-1] == "False", done.stderr
