@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.inference.arithmetic import operations, rates
 from bench.inference.protocol import Rival
-from bench.inference.tools import PICTURES, TOOLS, start
+from bench.inference.tools import GROUPS, OURS, PICTURES, TOOLS, start
 from bench.measure import machine
 
 SPARE = 1.5
@@ -37,13 +37,22 @@ def starts(folder: Path, names: Sequence[str], rows: Sequence[int], threads: int
 
 
 def rounds(folder: Path, names: Sequence[str], rows: Sequence[int], threads: int, count: int) -> None:
-    """Seconds of a step, all tools once a round."""
+    """Seconds of a step: a group of tools and Darkroom in turn, then the next group, as all do not fit memory."""
     for asked in rows:
-        with ExitStack() as stack:
-            rivals = {name: stack.enter_context(started(folder, name, asked, threads)) for name in names}
-            seconds = in_turn(rivals, count)
-        keep(folder, f"rounds/{asked}", {name: seconds[name] for name in names})
-        keep(folder, "machine", machine())
+        for group in GROUPS:
+            if others := [name for name in group if name in names and name != OURS]:
+                together(folder, [OURS, *others], asked, threads, count)
+    keep(folder, "machine", machine())
+
+
+def together(folder: Path, names: Sequence[str], rows: int, threads: int, count: int) -> None:
+    """Seconds of a step, each tool once a round, and Darkroom's of the same rounds beside each."""
+    with ExitStack() as stack:
+        rivals = {name: stack.enter_context(started(folder, name, rows, threads)) for name in names}
+        seconds = in_turn(rivals, count)
+    for name in names:
+        keep(folder, f"rounds/{rows}/{name}", {"seconds": seconds[name], "ours": seconds[OURS]})
+        print(rows, name, seconds[name], flush=True)
 
 
 def in_turn(rivals: Mapping[str, Rival], count: int) -> dict[str, list[float]]:

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.inference.measuring import measured
-from bench.inference.tools import TOOLS
+from bench.inference.tools import OURS, TOOLS
 from bench.measure import median, table
 
-OURS = "darkroom"
 STEPS = [
     "tool",
     "s a step",
@@ -63,12 +62,12 @@ def cells(found: dict[str, Any], name: str) -> list[str]:
 
 
 def timed(found: dict[str, Any], name: str, rows: str) -> tuple[str, str]:
-    """Seconds and the ratio to Darkroom's; empty where it was not measured."""
-    seconds = found.get(f"rounds/{rows}", {})
-    if name not in seconds:
+    """Seconds and the ratio to Darkroom's of the same rounds; empty where it was not measured."""
+    told = found.get(f"rounds/{rows}/{name}")
+    if told is None:
         return "", ""
-    ratio = f"{median(seconds[name]) / median(seconds[OURS]):.2f}" if OURS in seconds else ""
-    return f"{median(seconds[name]):.2f}", ratio
+    seconds = median(told["seconds"])
+    return f"{seconds:.2f}", f"{seconds / median(told['ours']):.2f}"
 
 
 def starts(found: dict[str, Any]) -> str:

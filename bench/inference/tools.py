@@ -48,6 +48,13 @@ TOOLS: Mapping[str, Tool] = {
     "openvino-w8": Tool("OpenVINO: int8 weights", "openvino", "openvino_unet", ("--int8", "weights")),
     "openvino-int8": Tool("OpenVINO: int8 throughout", "openvino", "openvino_unet", ("--int8", "full")),
 }
+OURS = "darkroom"
+GROUPS = (
+    ("diffusers", "diffusers-bf16", "diffusers-compiled", "diffusers-frozen", "openvino"),
+    ("darkroom-int8", "openvino-w8", "openvino-int8", "sdcpp-q8"),
+    ("diffusers-autotuned", "sdcpp"),
+)
+"""Tools whose models are in memory together, with Darkroom's: about 20 GiB."""
 PICTURES = Tool("pictures of diffusers, fp32", "diffusers", "diffusers_unet", ("--pictures",), True)
 """What whole pictures are compared with; not timed."""
 
