@@ -37,7 +37,7 @@ def starts(folder: Path, names: Sequence[str], rows: Sequence[int], threads: int
 
 
 def rounds(folder: Path, names: Sequence[str], rows: Sequence[int], threads: int, count: int) -> None:
-    """Seconds of a step: a group of tools and Darkroom in turn, then the next group, as all do not fit memory."""
+    """Seconds of a step, a group of tools with Darkroom at a time, as all together do not fit memory."""
     for asked in rows:
         for group in GROUPS:
             if others := [name for name in group if name in names and name != OURS]:

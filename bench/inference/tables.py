@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.inference.measuring import measured
-from bench.inference.tools import OURS, TOOLS
+from bench.inference.tools import TOOLS
 from bench.measure import median, table
 
 STEPS = [

@@ -50,11 +50,12 @@ TOOLS: Mapping[str, Tool] = {
 }
 OURS = "darkroom"
 GROUPS = (
-    ("diffusers", "diffusers-bf16", "diffusers-compiled", "diffusers-frozen", "openvino"),
+    ("diffusers", "diffusers-bf16", "openvino"),
+    ("diffusers-compiled", "diffusers-frozen"),
     ("darkroom-int8", "openvino-w8", "openvino-int8", "sdcpp-q8"),
     ("diffusers-autotuned", "sdcpp"),
 )
-"""Tools whose models are in memory together, with Darkroom's: about 20 GiB."""
+"""Tools whose models are in memory together, with Darkroom's: up to 15 GiB."""
 PICTURES = Tool("pictures of diffusers, fp32", "diffusers", "diffusers_unet", ("--pictures",), True)
 """What whole pictures are compared with; not timed."""
 

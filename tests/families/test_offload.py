@@ -52,6 +52,13 @@ def test_the_same_bits_whatever_the_setting(folders, family):
     assert not any(absent(load_model(str(folders(family)), precision, None, False, ()).model))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_blocks_that_are_passed_over_at_some_steps_come_and_go_with_the_others(folders, family):
+    one, two = (made(folders(family), family, memory=how, reuse=2, steps=4) for how in ("high", "low"))
+    assert (one.images[0] == two.images[0]).all()
+    assert hanging.far(one, made(folders(family), family, steps=4)) > 0
+
+
 SETTINGS = ("high", "low", "auto", "low", "high")
 """Also one after the other, on the same model."""
 

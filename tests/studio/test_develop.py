@@ -96,6 +96,7 @@ STEERED: dict[str, dict[str, Any]] = {
     "pag": {"pag_scale": 3.0},
     "pag alone": {"pag_scale": 3.0, "cfg_scale": 1.0},
     "seed size": {"seed_size": (48, 48)},
+    "reuse": {"reuse": 2},
 }
 
 

@@ -106,6 +106,9 @@ HEADINGS = {
 @click.option(
     "--memory", metavar="low|auto|high", default="auto", help="How much of a model is in memory at once."
 )
+@click.option(
+    "--reuse", type=int, default=1, help="Run the network's inner blocks every so many steps alone: faster."
+)
 @click.option("--vae-tile", type=int, help="Decode in tiles of this many pixels; for very large pictures.")
 @click.option("--allow-pickle", is_flag=True, help="Read .ckpt and .pt files too; no code of theirs is run.")
 @attachment_options

@@ -13,6 +13,13 @@ EXTRA = "extra."
 """How the names of extra parts begin among all parts."""
 
 
+@dataclass(eq=False)
+class Memory:
+    """What the inner blocks of a network last gave one row, see ``networks.recall``."""
+
+    kept: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
 @dataclass(frozen=True, eq=False)
 class Conditioning:
     """Encoded conditions of a batch of rows; every part is optional.
@@ -20,7 +27,8 @@ class Conditioning:
     ``tokens`` (B, L, D) sequence of encoded text; ``mask`` (B, L) bool, True where a token counts; ``pooled``
     (B, D) one vector a row; ``concat`` (B, C, H, W) channels laid beside the noisy signal; ``perturb``
     (B, blocks) bool, True where a block's attention is to see nothing (perturbed-attention guidance);
-    ``extra`` what one network alone knows, by name, each (B, ...).
+    ``extra`` what one network alone knows, by name, each (B, ...). ``memories``, one a row or none at all,
+    are where the network keeps what its inner blocks give; with ``recall`` it takes that instead.
     """
 
     tokens: Tensor | None = None
@@ -29,6 +37,8 @@ class Conditioning:
     concat: Tensor | None = None
     perturb: Tensor | None = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    memories: tuple[Memory, ...] = ()
+    recall: bool = False
 
     @staticmethod
     def of(parts: Mapping[str, Tensor]) -> "Conditioning":
@@ -45,12 +55,13 @@ class Conditioning:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Of the parts that are there."""
-        return frozenset(self.parts())
+        """Of the parts that are there; conditions share a batch only where these are the same."""
+        return frozenset(self.parts()) | {f"recall={self.recall}" for _ in self.memories[:1]}
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Conditioning":
         """Every part changed in the same way."""
-        return Conditioning.of({name: change(part) for name, part in self.parts().items()})
+        changed = Conditioning.of({name: change(part) for name, part in self.parts().items()})
+        return replace(changed, memories=self.memories, recall=self.recall)
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -67,7 +78,11 @@ class Conditioning:
 
     def rows(self, index: slice | Tensor) -> "Conditioning":
         """The chosen rows."""
-        return self.map(lambda part: part[index])
+        chosen = self.map(lambda part: part[index])
+        if not self.memories:
+            return chosen
+        places = torch.arange(self.batch)[index].tolist()
+        return replace(chosen, memories=tuple(self.memories[place] for place in places))
 
     @property
     def batch(self) -> int:
@@ -85,7 +100,9 @@ class Conditioning:
             raise ValueError(f"cannot stack conditionings with different parts: {names}")
         lengths = {one.tokens.shape[1] for one in many if one.tokens is not None}
         rows = [one.padded(max(lengths)).parts() for one in many] if len(lengths) > 1 else _parts(many)
-        return Conditioning.of({name: torch.cat([row[name] for row in rows]) for name in rows[0]})
+        joined = Conditioning.of({name: torch.cat([row[name] for row in rows]) for name in rows[0]})
+        memories = tuple(memory for one in many for memory in one.memories)
+        return replace(joined, memories=memories, recall=many[0].recall)
 
     def padded(self, length: int) -> "Conditioning":
         """The same with its token sequence padded to ``length``, and a mask that leaves the padding out."""

@@ -22,6 +22,7 @@ from darkroom.networks.layers import (
     sinusoids,
     split_heads,
 )
+from darkroom.networks.recall import recalled
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,14 @@ class DiT(nn.Module):
         shared = self.modulate(told).unflatten(-1, (6, -1))  # (B, 6, width)
         mask = self.mask(cond, hidden)
         angles = rotary_2d(high, wide, self.config.width // self.config.heads, x.device)
-        for i, block in enumerate(self.blocks):
-            hidden = block(hidden, shared, cond, self.perturbed(mask, cond, i), angles)
+
+        def run(hidden: Tensor, blocks: range) -> Tensor:
+            for i in blocks:
+                hidden = self.blocks[i](hidden, shared, cond, self.perturbed(mask, cond, i), angles)
+            return hidden
+
+        first = run(hidden, range(1))
+        hidden = recalled(cond, lambda: run(first, range(1, len(self.blocks))), first)
         shift, scale = self.final_modulate(told)[:, None].chunk(2, dim=-1)
         return self.unpatch(self.final(self.final_norm(hidden) * (1 + scale) + shift), high, wide)
 

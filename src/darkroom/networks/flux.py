@@ -26,6 +26,7 @@ from darkroom.networks.joint_attention import (
     perturbed,
 )
 from darkroom.networks.modulation import AdaptiveNorm, FinalNorm, TimeText
+from darkroom.networks.recall import recalled
 from darkroom.networks.shapes import Shapes, count, shape
 
 OPTIONS = {
@@ -175,16 +176,26 @@ class FluxTrunk(nn.Module):
         assert cond.tokens is not None
         return self.context_embedder(cond.tokens.to(self.dtype))
 
-    def run(self, start: Start, perturb: Tensor | None, visit: Visit) -> Tensor:
-        """The picture after all blocks: (B, N, width); ``perturb`` (B, blocks) as in ``Conditioning``."""
+    def run(self, start: Start, cond: Conditioning, visit: Visit) -> Tensor:
+        """The picture after all blocks: (B, N, width); of ``cond`` what to perturb and to recall counts."""
+        first = self.run_joint(start, cond, visit, slice(1))
+        return recalled(cond, lambda: self.run_rest(first, cond, visit), first.picture)
+
+    def run_joint(self, start: Start, cond: Conditioning, visit: Visit, blocks: slice) -> Start:
+        """Blocks with weights for text and picture each; what goes into the next."""
         picture, text, told, mask, turns = start
-        length, positions, depth = text.shape[1], picture.shape[1], len(self.transformer_blocks)
-        for i, block in enumerate(self.transformer_blocks):
-            seen = perturbed(mask, perturb, i, length, positions)
-            picture, text = block(picture, text, told, seen, turns)
+        for i in range(len(self.transformer_blocks))[blocks]:
+            seen = perturbed(mask, cond.perturb, i, text.shape[1], picture.shape[1])
+            picture, text = self.transformer_blocks[i](picture, text, told, seen, turns)
             picture, text = visit(i, picture), bounded(text)
-        for i, block in enumerate(self.single_transformer_blocks, depth):
-            seen = perturbed(mask, perturb, i, length, positions)
+        return Start(picture, text, told, mask, turns)
+
+    def run_rest(self, start: Start, cond: Conditioning, visit: Visit) -> Tensor:
+        """The picture after all blocks behind the first."""
+        picture, text, told, mask, turns = self.run_joint(start, cond, visit, slice(1, None))
+        length = text.shape[1]
+        for i, block in enumerate(self.single_transformer_blocks, len(self.transformer_blocks)):
+            seen = perturbed(mask, cond.perturb, i, length, picture.shape[1])
             joint = bounded(block(torch.cat([text, picture], dim=1), told, seen, turns))
             text, picture = joint.tensor_split([length], dim=1)
             picture = visit(i, picture)
@@ -221,7 +232,7 @@ class Flux(FluxTrunk):
                 picture = picture + F.pad(more.to(picture.dtype), (0, 0, 0, behind))
             return picture
 
-        picture = self.run(start, cond.perturb, visit)[:, : x.shape[-2] * x.shape[-1] // 4]
+        picture = self.run(start, cond, visit)[:, : x.shape[-2] * x.shape[-1] // 4]
         patches = self.proj_out(self.norm_out(picture, start.told))
         return unpack(patches, x.shape[-2] // 2, x.shape[-1] // 2).to(x.dtype)
 

@@ -97,7 +97,7 @@ class FluxControlNet(FluxTrunk):
             residuals.append(layers[block](picture))
             return picture
 
-        self.run(self.start(x, time, cond, hint, mode), None, visit)
+        self.run(self.start(x, time, cond, hint, mode), Conditioning(), visit)
         return residuals
 
     def start(self, x: Tensor, time: Tensor, cond: Conditioning, hint: Tensor, mode: Tensor | None) -> Start:

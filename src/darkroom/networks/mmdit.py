@@ -17,6 +17,7 @@ from darkroom.networks.conditioning import Conditioning, only_middle
 from darkroom.networks.diffusers_config import read_options
 from darkroom.networks.joint_attention import JointBlock, joint_mask, perturbed
 from darkroom.networks.modulation import FinalNorm, TimeText
+from darkroom.networks.recall import recalled
 from darkroom.networks.shapes import Shapes, count, shape
 
 OPTIONS = {
@@ -211,16 +212,22 @@ class MMDiT(nn.Module):
         """The picture (B, N, width) after all blocks."""
         mask = joint_mask(cond.mask, picture.shape[1])
         skip = cond.extra.get("skip")
-        for i, block in enumerate(self.transformer_blocks):
-            seen = perturbed(mask, cond.perturb, i, text.shape[1], picture.shape[1])
-            before = picture, text
-            picture, text = block(picture, text, told, seen)
-            if skip is not None:
-                past = skip[:, i, None, None]
-                picture, text = torch.where(past, before[0], picture), torch.where(past, before[1], text)
-            for more in control[i]:
-                picture = picture + more.to(picture.dtype)
-        return picture
+
+        def run(picture: Tensor, text: Tensor, blocks: range) -> tuple[Tensor, Tensor]:
+            for i in blocks:
+                seen = perturbed(mask, cond.perturb, i, text.shape[1], picture.shape[1])
+                before = picture, text
+                picture, text = self.transformer_blocks[i](picture, text, told, seen)
+                if skip is not None:
+                    past = skip[:, i, None, None]
+                    picture, text = torch.where(past, before[0], picture), torch.where(past, before[1], text)
+                for more in control[i]:
+                    picture = picture + more.to(picture.dtype)
+            return picture, text
+
+        first, text = run(picture, text, range(1))
+        inner = range(1, len(self.transformer_blocks))
+        return recalled(cond, lambda: run(first, text, inner)[0], first)
 
     def unpatch(self, tokens: Tensor, high: int, wide: int) -> Tensor:
         """(B, N, patch * patch * C), where a position's channels lie together -> (B, C, high, wide)."""

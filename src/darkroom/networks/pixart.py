@@ -18,6 +18,7 @@ from darkroom.networks.attend import attend
 from darkroom.networks.conditioning import Conditioning, only_middle
 from darkroom.networks.diffusers_config import read_options
 from darkroom.networks.layers import merge_heads, sinusoids, split_heads
+from darkroom.networks.recall import recalled
 
 TAKEN = (
     "num_attention_heads",
@@ -310,9 +311,15 @@ class PixArt(nn.Module):
         prompt = self.caption_projection(cond.tokens.to(dtype))
         mask = None if cond.mask is None else cond.mask[:, None, None, :]
         hidden = self.pos_embed(x.to(dtype))
-        for i, block in enumerate(self.transformer_blocks):
-            perturb = None if cond.perturb is None else cond.perturb[:, i]
-            hidden = block(hidden, shared, prompt, mask, perturb)
+
+        def run(hidden: Tensor, blocks: range) -> Tensor:
+            for i in blocks:
+                perturb = None if cond.perturb is None else cond.perturb[:, i]
+                hidden = self.transformer_blocks[i](hidden, shared, prompt, mask, perturb)
+            return hidden
+
+        first = run(hidden, range(1))
+        hidden = recalled(cond, lambda: run(first, range(1, len(self.transformer_blocks))), first)
         shift, scale = (self.scale_shift_table + told[:, None]).chunk(2, dim=1)
         return self.unpatch(self.proj_out(self.norm_out(hidden) * (1 + scale) + shift), x)
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from darkroom.errors import DarkroomError
 from darkroom.networks.conditioning import Conditioning, only_middle
+from darkroom.networks.recall import recalled
 from darkroom.networks.unet_blocks import (
     Context,
     DownBlock,
@@ -41,6 +42,13 @@ def size_vector(pooled: Tensor, sizes: Tensor, width: int = 256) -> Tensor:
     (B, P + n * width) in single precision.
     """
     return torch.cat([pooled.float(), sinusoids_of(sizes, width).flatten(1)], dim=1)
+
+
+def added(skips: Sequence[Tensor], residuals: Residuals | None) -> list[Tensor]:
+    """The first skips, with what a ControlNet adds to them."""
+    if residuals is None:
+        return list(skips)
+    return [skip + more for skip, more in zip(skips, residuals.down[: len(skips)], strict=True)]
 
 
 def joined(x: Tensor, cond: Conditioning, channels: int) -> Tensor:
@@ -127,8 +135,19 @@ class UNetEncoder(nn.Module):
 
     def descend(self, x: Tensor, context: Context) -> tuple[Tensor, list[Tensor]]:
         """``x`` (B, width, H, W) behind its first convolution -> the coarsest signal, and the skips."""
-        skips = [x]
-        for block in self.down_blocks:
+        return self.descend_below(*self.finest(x, context), context)
+
+    def finest(self, x: Tensor, context: Context) -> tuple[Tensor, list[Tensor]]:
+        """The first block alone: what the second reads, and the skips so far."""
+        coarser, left = self.down_blocks[0](x, context)
+        return coarser, [x, *left]
+
+    def descend_below(
+        self, x: Tensor, skips: Sequence[Tensor], context: Context
+    ) -> tuple[Tensor, list[Tensor]]:
+        """From behind the first block on, as :meth:`descend`."""
+        skips = list(skips)
+        for block in self.down_blocks[1:]:
             x, left = block(x, context)
             skips += left
         return (x if self.mid_block is None else self.mid_block(x, context)), skips
@@ -162,15 +181,25 @@ class UNet(UNetEncoder):
         - "image_tokens" (B, n, D) and "image_scale" (B,) or (B, blocks): see ``networks.ip_adapter``.
         """
         context = self.context(time, cond)
-        hidden, skips = self.descend(
-            self.conv_in(joined(x.to(self.dtype), cond, self.config.in_channels)), context
-        )
-        if residuals is not None:
-            skips = [skip + more for skip, more in zip(skips, residuals.down, strict=True)]
-            hidden = hidden + residuals.mid
-        for block in self.up_blocks:
-            hidden = block(hidden, skips, context)
+        start = self.conv_in(joined(x.to(self.dtype), cond, self.config.in_channels))
+        coarser, skips = self.finest(start, context)
+        inner = recalled(cond, lambda: self.inside(coarser, skips, context, residuals))
+        last = self.up_blocks[-1]
+        assert isinstance(last, UpBlock)
+        hidden = last(inner, added(skips, residuals)[: len(last.resnets)], context)
         return self.conv_out(F.silu(self.conv_norm_out(hidden))).to(x.dtype)
+
+    def inside(
+        self, x: Tensor, skips: Sequence[Tensor], context: Context, residuals: Residuals | None
+    ) -> Tensor:
+        """All between the first block and the last."""
+        hidden, skips = self.descend_below(x, skips, context)
+        if residuals is not None:
+            hidden = hidden + residuals.mid
+        left = added(skips, residuals)
+        for block in self.up_blocks[:-1]:
+            hidden = block(hidden, left, context)
+        return hidden
 
     def context(self, time: Tensor, cond: Conditioning) -> Context:
         """With the rows to perturb and the pictures to see."""

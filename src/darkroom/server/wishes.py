@@ -13,6 +13,7 @@ from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
 from darkroom.studio.request import (
     MAX_COUNT,
     MAX_PROMPT,
+    MAX_REUSE,
     MAX_SEED,
     MAX_SIDE,
     MAX_STEPS,
@@ -102,6 +103,7 @@ class Wish(Part):
     cfg_interval: Annotated[list[Finite], Field(min_length=2, max_length=2)] | None = None
     pag_scale: Finite = 0.0
     vae_tile: int | None = Field(None, ge=MIN_VAE_TILE, le=MAX_SIDE)
+    reuse: int = Field(1, ge=1, le=MAX_REUSE, description="Run the inner blocks at so-many-th steps alone.")
     styles: list[str] = []
     loras: list[LoraWish] = []
     controls: list[ControlWish] = []

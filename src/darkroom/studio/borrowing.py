@@ -34,6 +34,7 @@ PLAIN = (
     "cfg_rescale",
     "cfg_interval",
     "pag_scale",
+    "reuse",
 )
 """Fields of a request that name no file."""
 

@@ -14,8 +14,6 @@ from torch import Tensor
 import darkroom.families.grids  # noqa: F401  they join the registry
 from darkroom import __version__
 from darkroom.diffusion.grids import GRIDS, Grid, find
-from darkroom.diffusion.guidance import Guide, Guiding
-from darkroom.diffusion.levels import Level
 from darkroom.diffusion.samplers import SAMPLERS, Sampler
 from darkroom.errors import InvalidRequest, UnknownName
 from darkroom.families.family import Model, Reading
@@ -29,6 +27,7 @@ from darkroom.studio.placement.memory import check_setting
 from darkroom.studio.placement.precision import DTYPES, default_precision
 from darkroom.studio.prompts import guide_of, with_named_loras
 from darkroom.studio.request import Progress, Record, Request, Result
+from darkroom.studio.retelling import reusing, seeing
 from darkroom.studio.start import given_of, start_of
 
 
@@ -201,9 +200,13 @@ def jobs_of(request: Request, model: Model, hung: Hung, places: Iterable[int] | 
     for i in range(request.count) if places is None else places:
         guide = guide_of(request, encode, grid, hung.finish, middle_blocks(request, model))
         start = start_of(request.single(i), model, given, grid)
+        if start.kept:
+            guide = start.kept.guide(guide)
+        elif start.concat is not None:
+            guide = seeing(guide, start.concat)
         yield Job(
             sampler(start.x, grid, start.noise),
-            start.kept.guide(guide) if start.kept else seeing(guide, start.concat),
+            guide if request.reuse == 1 else reusing(guide, request.reuse),
             process,
             hung.network,
             sampler.questions(grid),
@@ -218,24 +221,6 @@ def middle_blocks(request: Request, model: Model) -> Sequence[bool]:
     if request.pag_scale and not blocks:
         raise InvalidRequest(f"{model.name} takes no pag scale; leave that out, or choose another model.")
     return blocks or ()
-
-
-def seeing(guide: Guide, concat: Tensor | None) -> Guide:
-    """The guide with these channels laid beside the signal of all that it asks."""
-    if concat is None:
-        return guide
-
-    def beside(x: Tensor, level: Level) -> Guiding:
-        guiding = guide(x, level)
-        queries = next(guiding)
-        try:
-            while True:
-                told = [q._replace(cond=replace(q.cond, concat=concat)) for q in queries]
-                queries = guiding.send((yield tuple(told)))
-        except StopIteration as stop:
-            return stop.value
-
-    return beside
 
 
 def sampler_of(request: Request) -> Sampler:

@@ -65,8 +65,10 @@ def explain(request: Request, progress: Callable[[int, int], None] | None = None
 
     ``progress(step, steps)`` may raise to stop. Raises DarkroomError for what cannot be had.
     """
-    if request.guide != "cfg" or request.pag_scale or request.attached:
-        raise InvalidRequest("a picture is explained with plain guidance and nothing hung on the model.")
+    if request.guide != "cfg" or request.pag_scale or request.attached or request.reuse > 1:
+        raise InvalidRequest(
+            "a picture is explained with plain guidance, nothing reused and nothing hung on the model."
+        )
     model = load_model(*how_loaded(request)).model
     request = fill(replace(request, count=1), model)
     (job,) = jobs_of(request, model, Hung(model.network))

@@ -89,6 +89,7 @@ def infotext(record: Record, labels: Mapping[str, str]) -> str:
         "CFG rescale": request.cfg_rescale or None,
         "CFG interval": request.cfg_interval and "{:g} to {:g}".format(*request.cfg_interval),
         "PAG scale": request.pag_scale or None,
+        "Reuse": None if request.reuse == 1 else request.reuse,
         "Clip skip": request.clip_skip,
         "Distilled CFG Scale": request.guidance,
         "Lora hashes": _lora_hashes(record),

@@ -28,6 +28,7 @@ FURTHER = (
     "cfg_rescale",
     "cfg_interval",
     "pag_scale",
+    "reuse",
 )
 DEFAULTS = {one.name: one.default for one in fields(Request)}
 CELL = 16
