@@ -59,6 +59,13 @@ def test_blocks_that_are_passed_over_at_some_steps_come_and_go_with_the_others(f
     assert hanging.far(one, made(folders(family), family, steps=4)) > 0
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_from_a_file_can_be_had_in_eight_bits(folders, family):
+    fine, coarse = (made(folders(family), family, precision=one) for one in ("float32", "int8"))
+    assert (coarse.images[0] == made(folders(family), family, memory="low", precision="int8").images[0]).all()
+    assert hanging.far(fine, coarse) < 60
+
+
 SETTINGS = ("high", "low", "auto", "low", "high")
 """Also one after the other, on the same model."""
 

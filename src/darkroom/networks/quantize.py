@@ -96,7 +96,8 @@ def large(name: str, layer: nn.Module) -> bool:
 
 def check(name: str, layer: nn.Linear | nn.Conv2d, kind: str) -> None:
     """Raise DarkroomError for what would be lost or could not run."""
-    if vars(layer.weight) or layer._forward_hooks or layer._forward_pre_hooks:
+    noted = set(vars(layer.weight)) - {"origin"}  # a weight may know the file that it came from
+    if noted or layer._forward_hooks or layer._forward_pre_hooks:
         raise DarkroomError(
             f"something hangs on the layer '{name}', an adapter perhaps; "
             "take it off, quantise, and attach it again."

@@ -115,3 +115,11 @@ def test_a_start_does_not_wait_for_torch_s_compiler():
     code = DRAW + "; import sys; print('torch._dynamo' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split()[-1] == "False", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to a core")
+def test_one_core_is_enough_and_gets_one_thread():
+    code = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {DRAW}"
+    code += "; import torch; print(torch.get_num_threads())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split()[1:] == ["True", "1"], done.stderr
