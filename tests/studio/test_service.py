@@ -32,6 +32,9 @@ MIX = [
     Request(prompt="a tree", seed=8, steps=3, width=32, height=32, guide="apg", cfg_scale=4.0),
     Request(prompt="a sun", seed=6, steps=4, width=32, height=32, cfg_interval=(0.2, 3.0)),
     Request(prompt="a boat", seed=7, steps=3, width=32, height=32, sampler="dpm_adaptive"),
+    Request(prompt="a cup", seed=1, steps=6, width=32, height=32, reuse=2),
+    Request(prompt="a star", seed=4, steps=3, width=32, height=32, precision="bfloat16"),
+    Request(prompt="a heart", seed=5, steps=3, width=32, height=32, precision="int8"),
 ]
 
 

@@ -34,7 +34,7 @@ class Counting(TorchDispatchMode):
     ) -> Any:
         made = func(*args, **(kwargs or {}))
         for tensor in made if isinstance(made, tuple | list) else (made,):
-            if isinstance(tensor, Tensor):
+            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:  # no packed weights, which stay
                 self._count(tensor.untyped_storage())
         return made
 

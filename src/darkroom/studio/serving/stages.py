@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from time import monotonic
 
+import torch
 from torch import nn
 
 from darkroom.studio.attachments import Attachments
@@ -151,7 +152,7 @@ class Stages:
 def size_of(modules: Iterable[nn.Module]) -> int:
     """Bytes of the weights and buffers of modules, shared ones once."""
     tensors = {
-        tensor.data_ptr(): tensor.nbytes
+        tensor.data_ptr() if tensor.layout == torch.strided else id(tensor): tensor.nbytes
         for module in modules
         for tensor in (*module.parameters(), *module.buffers())
     }
