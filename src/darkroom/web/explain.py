@@ -9,6 +9,7 @@ from nicegui.element import Element
 from darkroom.diffusion.grids import GRIDS
 from darkroom.errors import DarkroomError, InvalidRequest
 from darkroom.studio.request import MAX_SEED, Request
+from darkroom.studio.threads import in_passing
 from darkroom.web import story
 from darkroom.web.controls import Box, Choice, Field, Press, said
 from darkroom.web.matrix import Matrix
@@ -133,8 +134,8 @@ class Explain:
 
         self.state.says("Developing")
         try:
-            explanation = await asyncio.to_thread(explain, request, progress)
-            said(self.scrubber, told=await asyncio.to_thread(told, explanation))
+            work = in_passing("darkroom-explain", lambda: told(explain(request, progress)))
+            said(self.scrubber, told=await asyncio.wrap_future(work))
         finally:
             stopped = True
         self.state.says("")

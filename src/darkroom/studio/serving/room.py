@@ -1,6 +1,8 @@
-"""How many rows one forward pass may hold, by what a row was measured to take of memory."""
+"""How many rows one forward pass may hold, by what rows were measured to take of memory and of time."""
 
+import math
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 UNMEASURED = 2
 """Rows of the first pass of a group, by which it is measured."""
+FASTER = 0.9
+"""Twice as many rows are worth it where each then takes less than this share of what it took before."""
+SAMPLES = 3
 
 
 @dataclass
@@ -67,16 +72,42 @@ def peak_of(device: torch.device) -> Iterator[Peak]:
 
 
 @dataclass
-class Room:
-    """Rows that a pass of each group may hold: at most ``rows``, and ``bytes`` in all.
+class Worth:
+    """How many rows are worth answering together, learnt by trying twice as many while that is faster a row.
 
-    What is measured is a row of the first pass; kernels' own scratch is not seen, so ``bytes`` must leave
-    room for it.
+    More would only let pictures wait for each other: one that is done sooner takes nothing from the others.
+    """
+
+    rows: int = UNMEASURED
+    _before: float = math.inf
+    _taken: list[float] = field(default_factory=list)
+    _settled: bool = False
+
+    def timed(self, rows: int, seconds: float) -> None:
+        """A pass of so many rows took so long; the quickest of some counts, as machines are often busy."""
+        if self._settled or rows < self.rows:
+            return
+        self._taken.append(seconds / rows)
+        if len(self._taken) < SAMPLES:
+            return
+        each = min(self._taken)
+        self._settled = each > FASTER * self._before
+        self.rows = self.rows // 2 if self._settled else 2 * self.rows
+        self._before, self._taken = each, []
+
+
+@dataclass
+class Room:
+    """Rows that a pass of each group may hold: at most ``rows``, ``bytes`` in all, and what is worth it.
+
+    What is measured of memory is a row of the first pass; kernels' own scratch is not seen, so ``bytes`` must
+    leave room for it.
     """
 
     rows: int
     bytes: int
     _found: dict[Hashable, int] = field(default_factory=dict)
+    _worth: dict[Hashable, Worth] = field(default_factory=lambda: defaultdict(Worth))
 
     def known(self, group: Hashable) -> bool:
         """Whether a pass of the group was measured."""
@@ -84,12 +115,16 @@ class Room:
 
     def most(self, group: Hashable) -> int:
         """The bound of a group."""
-        return self._found.get(group, min(UNMEASURED, self.rows))
+        return min(self._found.get(group, UNMEASURED), self._worth[group].rows, self.rows)
 
     def learn(self, group: Hashable, rows: int, peak: int) -> None:
-        """A pass of so many rows took so much."""
+        """A pass of so many rows took so much memory."""
         each = max(peak // rows, 1)
-        self._found[group] = max(1, min(self.rows, self.bytes // each))
+        self._found[group] = max(1, self.bytes // each)
+
+    def timed(self, group: Hashable, rows: int, seconds: float) -> None:
+        """A pass of so many rows took so long."""
+        self._worth[group].timed(rows, seconds)
 
     def shrink(self, group: Hashable, rows: int) -> None:
         """A pass of so many rows found too little memory."""

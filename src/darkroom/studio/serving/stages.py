@@ -1,26 +1,30 @@
 """Models in memory, each in one state at a time: with the LoRAs, ControlNets, IP-Adapters of some requests.
 
-A model is loaded beside the work, by a thread of its own. Its state changes only when no picture is under way
-on it. While others wait for another state, a state takes new pictures for ``TENURE`` seconds, so that neither
-starves and weights are not changed for each picture.
+A model is loaded beside the work, one at a time, by a thread of its own. Its state changes only when no
+picture is under way on it. While others wait for another state, a state takes new pictures for ``TENURE``
+seconds, so that neither starves and weights are not changed for each picture.
 """
 
 from collections.abc import Callable, Hashable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from time import monotonic
+from typing import Any
 
 import torch
 from torch import nn
 
+from darkroom.errors import DarkroomError
 from darkroom.studio.attachments import Attachments
 from darkroom.studio.develop import fill, how_loaded, hung_on
 from darkroom.studio.hung import Hung
 from darkroom.studio.models import Loaded, read_model, whole
 from darkroom.studio.request import Request
 from darkroom.studio.serving.previews import Previews
+from darkroom.studio.threads import in_passing
 
 TENURE = 10.0
 PLAIN = Attachments().weights
@@ -92,7 +96,7 @@ class Stages:
         self._stages: dict[Hashable, Stage] = {}
         self._loading: dict[Hashable, Future[Loaded]] = {}
         self._errors: dict[Hashable, BaseException] = {}
-        self._loader = ThreadPoolExecutor(1, "darkroom-loader")
+        self._one, self._closed = Lock(), False
 
     def of(self, request: Request) -> Stage | None:
         """The stage for a request; None while its model is being loaded. Raises DarkroomError."""
@@ -104,9 +108,16 @@ class Stages:
             self._stages[key].used = monotonic()
             return self._stages[key]
         if key not in self._loading:
-            self._loading[key] = self._loader.submit(lambda: whole(read_model(*key)))
+            self._loading[key] = in_passing("darkroom-loader", lambda: self._load(*key))
             self._loading[key].add_done_callback(lambda _: self._loaded())
         return None
+
+    def _load(self, *key: Any) -> Loaded:
+        """A model; it waits for those that came before."""
+        with self._one:
+            if self._closed:
+                raise DarkroomError("the service is stopping; ask again when it is back.")
+            return whole(read_model(*key))
 
     def known(self, request: Request) -> Stage | None:
         """The stage for a request if its model is in memory; any thread may ask."""
@@ -143,7 +154,8 @@ class Stages:
 
     def close(self) -> None:
         """Leave every model as its file has it."""
-        self._loader.shutdown(wait=True, cancel_futures=True)
+        self._closed = True
+        wait(self._loading.values())
         for stage in self._stages.values():
             stage.clear()
         self._stages.clear()

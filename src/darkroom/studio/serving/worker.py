@@ -181,11 +181,11 @@ class Worker(threading.Thread):
             return True
         return all(urgency(job, now) > taken.seat.urgency for taken in self._taken.values())
 
-    def _fits(self, prepared: Prepared) -> bool:
-        """Whether a pass has room for one more of its kind."""
+    def _fits(self, prepared: Prepared, urgent: int) -> bool:
+        """Whether a pass has room for one more of its kind, or it goes before all of them."""
         seats = [taken.seat for taken in self._taken.values() if taken.prepared.kind == prepared.kind]
         seats = [seat for seat in seats if seat.answers]
-        if not seats:
+        if all(urgent > seat.urgency for seat in seats):
             return True
         most = self._batch.room.most(group_of(seats[0].job, seats[0].job.queries[0]))
         return sum(len(seat.answers) for seat in seats) < most
@@ -194,7 +194,7 @@ class Worker(threading.Thread):
         """Begin the next picture of a job; False where it must wait for its model or for room."""
         shot = job.waiting[0]
         prepared = self._preparing.of(shot)
-        if prepared is None or not self._fits(prepared):
+        if prepared is None or not self._fits(prepared, urgency(job, now)):
             return False
         if job.started is None:
             if job.entry.attempts >= MOST_ATTEMPTS:
