@@ -35,8 +35,10 @@ def table(report: Report) -> Table:
     made = Table(
         title=f"What {report.model} can do", caption="Judged by an examiner whose own accuracy stands beside."
     )
-    for name in COLUMNS:
-        made.add_column(name, justify="left" if name == "skill" else "right", overflow="fold")
+    longest = max(len(one.name) for one in report.skills)  # a prompt may break, a skill's name may not
+    made.add_column(COLUMNS[0], min_width=longest, overflow="fold")
+    for name in COLUMNS[1:]:
+        made.add_column(name, justify="right", overflow="fold")
     for row in rows(report):
         made.add_row(*row, end_section=row[0] in ("mean of skills", report.skills[-1].name))
     return made
