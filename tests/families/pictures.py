@@ -78,7 +78,8 @@ def ours(folder: Path, task: str, given: Given, steps: int, **settings: Any) -> 
     )
     told |= {"mask": given.mask_file} if task == "inpaint" else {}
     size = {"width": SIDE, "height": SIDE}
-    settings = {"model": str(folder), "seed": SEED, "noise": "torch", **size, **told, **settings}
+    alike = {"model": str(folder), "seed": SEED, "noise": "torch", "precision": "float32"}
+    settings = {**alike, **size, **told, **settings}
     return develop(Request(prompt=PROMPT, steps=steps, **settings)).images[0].astype(float)
 
 
