@@ -96,7 +96,7 @@ class PromptBook:
 
 def tags_of(words: Iterable[str]) -> tuple[str, ...]:
     """Tags in lower case, each once, in order."""
-    plain = (word.strip().lower()[:LONGEST_TAG] for word in words)
+    plain = (word.strip().lower()[:LONGEST_TAG].rstrip() for word in words)
     return tuple(dict.fromkeys(word for word in plain if word))[:MOST_TAGS]
 
 
