@@ -109,9 +109,7 @@ def painter(
         batch_size=chosen.batch,
         seed=seed,
         optimizer=OptimizerRecipe(
-            rate=LearningRate(
-                peak=chosen.rate, warmup=min(200, length // 4), decay=length // 4, shape="sqrt"
-            ),
+            rate=learning_rate(chosen, length, fresh=start is None),
             betas=(0.9, 0.98),
         ),
         ema=(Decay(0.998), PowerFunction(0.10)) if chosen.device == "cuda" else (Decay(0.998),),
@@ -122,6 +120,16 @@ def painter(
         device=chosen.device,
         compile=chosen.compile,
     )
+
+
+def learning_rate(chosen: Preset, length: int, fresh: bool) -> LearningRate:
+    """A rate that holds, then falls over the last quarter; weights that have learnt begin at half of it, and
+    it falls over all of the run, as a rate that rises to the whole undoes what took the last run to settle.
+    """
+    warmup = min(200, length // 4)
+    if fresh:
+        return LearningRate(peak=chosen.rate, warmup=warmup, decay=length // 4, shape="sqrt")
+    return LearningRate(peak=chosen.rate / 2, warmup=warmup, decay=length - warmup, shape="linear")
 
 
 def starter_config(
