@@ -1,27 +1,33 @@
 """What a step costs besides the network: ``python -m bench.sampler_overhead``.
 
-The starter's own jobs at batch 1, guided, with the network and then with one that answers at once; what is
-left in the second is sampler, guide, engine, and the noise where a sampler draws it. Prompts are encoded
+The starter's own jobs at batch 1, guided, with the network and then with one that answers at once. What is
+left in the second is told apart: the drawing of noise, the making of the job (a request becomes a grid, a
+guide and a sampler at its first question), and the steps of sampler, guide and engine. Prompts are encoded
 before. Beside it the same for diffusers: its DiT pipeline, which has no prompts, with its own DPM-Solver++,
 around a transformer that answers at once.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 from bench.measure import alternate, machine, median, table
+from darkroom.diffusion.brownian import Path
+from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.samplers import SAMPLERS
 from darkroom.families.family import Model
 from darkroom.networks.conditioning import Conditioning
 from darkroom.studio.develop import fill, jobs_of
-from darkroom.studio.engine import Engine
+from darkroom.studio.engine import Engine, Job
 from darkroom.studio.hung import Hung
 from darkroom.studio.models import load_model
 from darkroom.studio.request import Request
@@ -58,12 +64,45 @@ class Encoded:
 
 def walk(model: Model, network: nn.Module, sampler: str, steps: int = STEPS) -> int:
     """One picture's way through sampler, guide and engine, without decoding; how often it asked."""
-    request = fill(replace(ASKED, sampler=sampler, steps=steps), model)
-    (job,) = jobs_of(request, model, Hung(network))
     engine = Engine()
+    (job,) = taken(model, network, sampler, steps)
     engine.submit(job)
     engine.run()
     return job.answered
+
+
+def taken(model: Model, network: nn.Module, sampler: str, steps: int = STEPS) -> Iterator[Job]:
+    """The job of one picture."""
+    request = fill(replace(ASKED, sampler=sampler, steps=steps), model)
+    return jobs_of(request, model, Hung(network))
+
+
+@contextmanager
+def timed(owner: type, name: str) -> Iterator[list[float]]:
+    """The seconds of each call of a method, while this lasts."""
+    method, seconds = getattr(owner, name), list[float]()
+
+    def call(*given: Any) -> object:
+        start = perf_counter()
+        answer = method(*given)
+        seconds.append(perf_counter() - start)
+        return answer
+
+    with patch.object(owner, name, call):
+        yield seconds
+
+
+def parts(model: Model, sampler: str) -> tuple[float, float, float]:
+    """The seconds of one picture's steps, of making its job, and of drawing its noise, the network apart."""
+    engine = Engine()
+    with timed(Philox, "__call__") as starts, timed(Path, "increment") as increments:
+        begun = perf_counter()
+        (job,) = taken(model, AtOnce(), sampler)
+        engine.submit(job)
+        made, first = perf_counter(), sum(starts) + sum(increments)
+        engine.run()
+        ended, drawn = perf_counter(), sum(starts) + sum(increments)
+    return ended - made - (drawn - first), made - begun - first, drawn
 
 
 class TransformerAtOnce(nn.Module):
@@ -103,18 +142,31 @@ def report(rounds: int) -> str:
     channels, side, _ = model.latent_shape(128, 128)
     named = {method.label: name for name, method in SAMPLERS.items()}
     asked = {label: walk(model, AtOnce(), name) for label, name in named.items()}
-    actions: dict[str, Callable[[], object]] = {
-        label: partial(walk, model, AtOnce(), name) for label, name in named.items()
-    }
+    measured: dict[str, list[tuple[float, float, float]]] = {label: [] for label in named}
+
+    def measure(label: str) -> None:
+        measured[label].append(parts(model, named[label]))
+
+    actions: dict[str, Callable[[], object]] = {label: partial(measure, label) for label in named}
     actions[DIFFUSERS] = diffusers_pipeline(channels, side)
     actions[NETWORK] = partial(walk, model, model.network, "dpmpp_2m")
-    seconds = {
-        what: median(times) / asked.get(what, STEPS) for what, times in alternate(actions, rounds).items()
-    }
-    seconds[NETWORK] -= seconds[SAMPLERS["dpmpp_2m"].label]
-    rows = [[what, f"{1000 * s:.2f}", f"{s / seconds[NETWORK]:.2%}"] for what, s in seconds.items()]
+    wholes = {what: median(times) for what, times in alternate(actions, rounds).items()}
+    network = (wholes[NETWORK] - wholes[SAMPLERS["dpmpp_2m"].label]) / STEPS
+    rows = []
+    for label in named:
+        medians = (median(list(seconds)) for seconds in zip(*measured[label][1:], strict=True))
+        rows.append([label, *of_network([seconds / asked[label] for seconds in medians], network)])
+    theirs = of_network([wholes[DIFFUSERS] / STEPS], network)
+    rows.append([DIFFUSERS, *theirs[:2], "in it", "in it"])
+    rows.append([NETWORK, f"{1000 * network:.2f}", "100%", "", ""])
     how = f"{machine()}; medians of {rounds} rounds in turn, {STEPS} steps, batch 1, guided."
-    return f"{how}\n\n{table(['sampler, with guide and engine', 'ms a question', 'of the network'], rows)}"
+    columns = ["steps of", "ms a question", "of the network", "making the job", "drawing noise"]
+    return f"{how}\n\n{table(columns, rows)}"
+
+
+def of_network(seconds: Sequence[float], network: float) -> list[str]:
+    """The first in milliseconds, and all as shares of the network's time."""
+    return [f"{1000 * seconds[0]:.2f}", *(f"{part / network:.2%}" for part in seconds)]
 
 
 def main() -> None:
