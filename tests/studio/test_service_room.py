@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from darkroom.studio.serving.room import UNMEASURED, Worth
+from darkroom.studio.serving.room import HOLDS, UNMEASURED, Worth
 from darkroom.studio.threads import in_passing
 
 
@@ -26,6 +26,13 @@ def test_as_many_rows_are_answered_together_as_make_each_of_them_faster():
 def test_a_slow_moment_does_not_hide_what_more_rows_are_worth():
     slow = iter([30.0, 1.0, 1.0] * 100)
     assert timed(Worth(), lambda rows: (5.0 + rows if rows <= 8 else 1.7 * rows) * next(slow)) == 8
+
+
+def test_a_slow_minute_binds_for_a_while_only():
+    worth = Worth()
+    assert timed(worth, lambda rows: 1.0 * rows, 20) == UNMEASURED, "while something else was busy"
+    assert timed(worth, lambda rows: 5.0 + rows if rows <= 8 else 1.7 * rows, HOLDS + 30) == 8
+    assert timed(worth, lambda rows: 1.0 * rows, 3 * HOLDS + 30) == UNMEASURED, "nor does a good one"
 
 
 def test_passes_that_are_not_full_teach_nothing():

@@ -16,7 +16,9 @@ UNMEASURED = 2
 """Rows of the first pass of a group, by which it is measured."""
 FASTER = 0.9
 """Twice as many rows are worth it where each then takes less than this share of what it took before."""
-SAMPLES = 3
+SAMPLES = 5
+HOLDS = 400
+"""How many passes, as full as they may be, what was found is good for."""
 
 
 @dataclass
@@ -76,6 +78,8 @@ class Worth:
     """How many rows are worth answering together, learnt by trying twice as many while that is faster a row.
 
     More would only let pictures wait for each other: one that is done sooner takes nothing from the others.
+    What was found holds for a while, then half of it is tried again, and upwards from there: a machine that
+    was busy with something else when it was timed would bind the service for good.
     """
 
     rows: int = UNMEASURED
@@ -85,15 +89,22 @@ class Worth:
 
     def timed(self, rows: int, seconds: float) -> None:
         """A pass of so many rows took so long; the quickest of some counts, as machines are often busy."""
-        if self._settled or rows < self.rows:
+        if rows < self.rows:
             return
         self._taken.append(seconds / rows)
-        if len(self._taken) < SAMPLES:
-            return
-        each = min(self._taken)
-        self._settled = each > FASTER * self._before
-        self.rows = self.rows // 2 if self._settled else 2 * self.rows
-        self._before, self._taken = each, []
+        if len(self._taken) >= (HOLDS if self._settled else SAMPLES):
+            each, self._taken = min(self._taken), []
+            self._decide(each)
+
+    def _decide(self, each: float) -> None:
+        """What to try next, by the seconds that a row took."""
+        if self._settled:
+            self._settled, self._before = False, math.inf
+            self.rows = max(self.rows // 2, UNMEASURED)
+        elif each > FASTER * self._before:
+            self._settled, self.rows = True, self.rows // 2
+        else:
+            self._before, self.rows = each, 2 * self.rows
 
 
 @dataclass
