@@ -50,15 +50,17 @@ def test_the_channels_beside_a_signal_are_told_at_every_step_as_the_same_conditi
     assert first is second and first.concat is channels
 
 
-def test_a_picture_that_reuses_is_near_the_whole_one_and_the_same_in_every_batch():
-    request = Request(prompt="a red apple", seed=3, steps=12, width=64, height=64, precision="float32")
-    plain, reused = develop(request), develop(replace(request, reuse=2))
-    far = np.abs(plain.images[0].astype(float) - reused.images[0]).mean()
-    other = develop(replace(request, seed=4)).images[0]
-    assert 0 < far < np.abs(plain.images[0].astype(float) - other).mean()
+def test_pictures_that_reuse_are_near_the_whole_ones_and_the_same_in_every_batch():
+    request = Request(prompt="a red apple", seed=3, steps=12, precision="float32")
+    plain = np.stack(develop(replace(request, count=4)).images).astype(float)
+    reused = np.stack(develop(replace(request, count=4, reuse=2)).images)
+    far, apart = (
+        np.median(np.abs(plain - others).mean((1, 2, 3))) for others in (reused, np.roll(plain, 1, 0))
+    )
+    assert 0 < far < apart / 4, "most are much nearer than another seed; one may find another place"
     odd = replace(request, reuse=3, steps=7, sampler="heun")
     together = develop_many([odd, request, replace(request, reuse=2)])
-    assert np.abs(together[2].images[0].astype(int) - reused.images[0]).max() <= 1
+    assert np.abs(together[2].images[0].astype(int) - reused[0]).max() <= 1
 
 
 @pytest.mark.parametrize("reuse", [0, 11, -1])
