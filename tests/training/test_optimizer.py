@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from darkroom.errors import DarkroomError
 from darkroom.training.optimizer import Ending, LearningRate, Optimizer, OptimizerRecipe, Shape
+from darkroom.training.painter import learning_rate
+from darkroom.training.presets import preset
 
 SHAPES = st.sampled_from(["linear", "cosine", "sqrt"])
 
@@ -125,3 +127,17 @@ def test_gradients_are_clipped_and_frozen_parameters_left_alone() -> None:
     assert network.weight.grad.norm().item() == pytest.approx(0.5, rel=1e-4)
     with pytest.raises(DarkroomError, match="'bias'"):
         optimizer.load({"exp_avg/bias": torch.zeros(1)})
+
+
+def test_weights_that_have_learnt_begin_at_half_the_rate_which_falls_all_along():
+    chosen, length = preset("cpu"), 1000
+
+    def rates(fresh):
+        rate = learning_rate(chosen, length, fresh)
+        return [rate.at(step, Ending(length - rate.decay, rate.decay)) for step in range(length)]
+
+    fresh, learnt = rates(True), rates(False)
+    assert max(fresh) == chosen.rate and max(learnt) == chosen.rate / 2
+    assert fresh[700] == fresh[300] and fresh[-1] < 0.01 * chosen.rate
+    falling = learnt[201:]
+    assert all(after < before for before, after in pairwise(falling)) and falling[-1] < 1e-5
