@@ -1,5 +1,6 @@
 """The tokenizer loses nothing of a prompt."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,33 @@ def test_vocabulary_keeps_frequent_words_in_a_fixed_order():
     assert Tokenizer.train(reversed(CAPTIONS), least=2).vocabulary == tokenizer.vocabulary
 
 
-def test_an_unknown_word_is_read_by_its_letters():
+def test_an_unknown_word_is_read_by_its_letters_together_and_one_by_one():
     tokenizer = Tokenizer.train(CAPTIONS, least=2)
     tokens = tokenizer.encode(["a red zebra", "red"])
-    assert tokens.words.tolist() == [[START, 4, 3, UNKNOWN], [START, 3, PAD, PAD]]
+    assert tokens.words.tolist() == [[START, 4, 3, *[UNKNOWN] * 6], [START, 3, *[PAD] * 7]]
     assert tokens.letters[0, 3, :6].tolist() == [26, 5, 2, 18, 1, 0]
+    assert (tokens.letters[0, 4:, :5] == np.diag([26, 5, 2, 18, 1])).all()
+    assert not tokens.letters[0, 4:, 5:].any()
     assert tokenizer.unknown("a red zebra") == ("zebra",)
+    assert tokenizer.pieces("a red zebra") == ("a", "red", "zebra", *"zebra")
+    assert tokenizer.length("a red zebra") == 9
+
+
+def test_a_single_sign_that_is_unknown_is_not_said_twice():
+    assert Tokenizer.train(CAPTIONS, least=2).pieces("red!") == ("red", "!")
+
+
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=4))
+def test_a_prompt_reads_the_same_in_every_batch(prompts):
+    tokenizer = Tokenizer.train(CAPTIONS)
+    together = tokenizer.encode(prompts)
+    for i, prompt in enumerate(prompts):
+        alone = tokenizer.encode([prompt])
+        length = tokenizer.length(prompt)
+        assert alone.words.shape[1] == length == 1 + len(tokenizer.pieces(prompt))
+        assert (alone.words[0] != PAD).all()
+        assert (together.words[i, :length] == alone.words[0]).all() and not together.words[i, length:].any()
+        assert (together.letters[i, :length] == alone.letters[0]).all()
 
 
 def test_case_does_not_matter_and_punctuation_counts():
@@ -38,4 +60,4 @@ def test_a_long_word_is_split_and_a_long_prompt_refused():
     tokenizer = Tokenizer.train(CAPTIONS, slots=4)
     assert split("sunglasses", 4) == ["sung", "lass", "es"]
     with pytest.raises(ValueError, match="6 tokens; at most 5"):
-        tokenizer.encode(["one two six ten red"], length=5)
+        tokenizer.encode(["red a book red a"], length=5)

@@ -164,11 +164,10 @@ def placed(weights: Tensor, x: Tensor, words: int) -> np.ndarray | None:
 def words_of(model: Model, prompt: str) -> tuple[str, ...]:
     """The words as the starter reads them, after the token that stands before them; none of other models."""
     from darkroom.families.starter import Starter
-    from darkroom.text.tokenizer import split
 
     if not isinstance(model, Starter):
         return ()
-    return ("(start)", *split(prompt, model.tokenizer.slots))
+    return ("(start)", *model.tokenizer.pieces(prompt))
 
 
 def shares(levels: Level) -> tuple[tuple[float, float], ...]:

@@ -1,7 +1,8 @@
 """Prompts to words, and words to letters: a tokenizer whose vocabulary is counted from captions.
 
-Each token carries its word's id and the ids of its letters, place by place; so a word outside the
-vocabulary is never lost: it is still read letter by letter.
+Each token carries its word's id and the ids of its letters, place by place; and a word outside the
+vocabulary is spelt out: a token for each of its letters follows it, so that what paints can attend to one
+letter alone. (Where all letters stood in one vector, a starter of a million pictures spelt no word.)
 """
 
 import re
@@ -56,7 +57,7 @@ class Tokenizer:
 
         Raises ValueError when a prompt is longer than ``length`` tokens: nothing is cut silently.
         """
-        rows = [split(prompt, self.slots) for prompt in prompts]
+        rows = [self._spelt_out(prompt) for prompt in prompts]
         longest = 1 + max(len(row) for row in rows)
         if length is not None and longest > length:
             raise ValueError(f"a prompt has {longest} tokens; at most {length} fit")
@@ -64,16 +65,31 @@ class Tokenizer:
         letters = np.zeros((*words.shape, self.slots), dtype=np.int64)
         words[:, 0] = START
         for i, row in enumerate(rows):
-            for j, word in enumerate(row, start=1):
-                words[i, j] = self.ids.get(word, UNKNOWN)
-                letters[i, j, : len(word)] = [
-                    self.letter_ids.get(letter, self.letter_count - 1) for letter in word
-                ]
+            for j, (place, piece) in enumerate(row, start=1):
+                words[i, j] = self.ids.get(piece, UNKNOWN) if place is None else UNKNOWN
+                first = place or 0
+                letters[i, j, first : first + len(piece)] = [self._letter(letter) for letter in piece]
         return Tokens(words, letters)
+
+    def _spelt_out(self, prompt: str) -> list[tuple[int | None, str]]:
+        """A prompt's tokens: words, place None, and the letters of those unknown, at their places in them."""
+        read: list[tuple[int | None, str]] = []
+        for word in split(prompt, self.slots):
+            read.append((None, word))
+            if word not in self.ids and len(word) > 1:
+                read.extend(enumerate(word))
+        return read
+
+    def _letter(self, letter: str) -> int:
+        return self.letter_ids.get(letter, self.letter_count - 1)
 
     def length(self, prompt: str) -> int:
         """How many tokens a prompt has, the start included."""
-        return 1 + len(split(prompt, self.slots))
+        return 1 + len(self._spelt_out(prompt))
+
+    def pieces(self, prompt: str) -> tuple[str, ...]:
+        """What each token after the start stands for: a word, or a letter of the unknown word before it."""
+        return tuple(piece for _, piece in self._spelt_out(prompt))
 
     def unknown(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt that the vocabulary lacks, in order (they are read by letters alone)."""

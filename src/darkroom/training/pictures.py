@@ -1,5 +1,6 @@
 """Batches of scenes for training, and sheets of pictures to look at."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -110,10 +111,13 @@ def to_signal(picture: Tensor) -> Tensor:
 
 
 def spelt_out(dataset: SceneDataset, count: int) -> Iterator[str]:
-    """Captions of the first ``count`` scenes without a sign: what signs say is to be read by its letters."""
+    """Captions of the first ``count`` scenes without what signs say: that is to be read by its letters."""
     for i in range(count):
-        if not any(thing.word for thing in dataset.scene(i).things):
-            yield dataset.caption(i)
+        caption = dataset.caption(i)
+        for thing in dataset.scene(i).things:
+            if thing.word:
+                caption = re.sub(rf"\b{thing.word}\b", "", caption, flags=re.IGNORECASE)
+        yield caption
 
 
 def tile(signal: Tensor, columns: int) -> "Image":
