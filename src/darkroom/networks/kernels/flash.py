@@ -15,6 +15,7 @@ from torch import Tensor
 from darkroom.errors import DarkroomError
 from darkroom.networks.attend import Attention, torch_attention
 from darkroom.networks.kernels.library import library
+from darkroom.networks.kernels.processor import parallel, processor_flags
 
 SOURCE = Path(__file__).with_name("attention.cpp")
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_bf16")
@@ -73,25 +74,6 @@ def lacking() -> str:
     if "amx_bf16" in flags:
         return "this processor has AMX, which torch's attention uses and ours does not."
     return "" if parallel() else "this torch does not run on OpenMP."
-
-
-@cache
-def processor_flags() -> frozenset[str]:
-    """What /proc/cpuinfo says the processor can do; nothing where there is none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
-
-
-@cache
-def parallel() -> int | None:
-    """The address of GOMP_parallel in the OpenMP that torch has loaded, so that its threads are ours."""
-    try:
-        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
-    except (AttributeError, OSError, TypeError):
-        return None
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:

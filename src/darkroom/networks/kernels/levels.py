@@ -12,8 +12,8 @@ from torch import Tensor
 
 from darkroom.errors import DarkroomError
 from darkroom.networks.integers import Rounding, torch_levels
-from darkroom.networks.kernels.flash import parallel, processor_flags
 from darkroom.networks.kernels.library import library
+from darkroom.networks.kernels.processor import parallel, processor_flags
 
 SOURCE = Path(__file__).with_name("levels.cpp")
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
