@@ -14,25 +14,26 @@ from darkroom.data.scenes.skills.common import Setting, setting, show, tint
 from darkroom.data.scenes.skills.people import outfit, some_held
 from darkroom.data.scenes.world import World
 
-HEAPS = 0.5
+HEAPS = 0.45
 # How often each skill is shown besides the heaps: what is hard to see, the more.
 SKILLS = (
-    ("one", 0.05),
-    ("two", 0.08),
-    ("count", 0.12),
+    ("one", 0.04),
+    ("two", 0.06),
+    ("count", 0.10),
     ("colour", 0.08),
     ("position", 0.06),
     ("stack", 0.08),
-    ("depth", 0.12),
-    ("three", 0.08),
+    ("depth", 0.15),
+    ("three", 0.09),
     ("mixed", 0.06),
     ("arrangement", 0.04),
     ("worn", 0.08),
-    ("held", 0.05),
-    ("crowd", 0.06),
-    ("word", 0.12),
+    ("held", 0.06),
+    ("crowd", 0.14),
+    ("word", 0.10),
 )
 SIGNS = 0.06  # the part of a heap that is signs besides: letters take longer to learn than things
+SMALLEST = 0.11  # side of a thing in a heap: a balloon held in a crowd is not much larger
 HIDDEN = 0.3  # the largest part of a thing in a heap that another may cover
 MOST = 8
 
@@ -88,7 +89,7 @@ def _any_thing(rng: np.random.Generator, world: World, where: Setting, largest: 
     word = _letters(rng, 1 + int(rng.random() * 6)) if kind == "sign" else None
     worn = outfit(rng, world) if entry.wears and chance(rng, 0.3) else ()
     held = _held(rng, world, where, kind) if kind in world.people and not worn and chance(rng, 0.3) else None
-    smallest = 0.36 if word or worn or held else 0.14
+    smallest = 0.36 if word or worn or held else SMALLEST
     side = between(rng, smallest, max(largest, smallest + 0.2))
     box = somewhere(rng, Size(*size_of(kind, side, worn, held, word)), 0.0)
     return Thing(kind, box, colour, worn=worn, held=held, word=word)

@@ -1,7 +1,8 @@
 """The sizes of the starter and of the runs that make it: what a CPU can train, and what a GPU can."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from darkroom.data.scenes.words import spelling
 from darkroom.data.scenes.world import World, full_world, small_world
 from darkroom.errors import UnknownName
 from darkroom.networks.autoencoder import AutoencoderConfig
@@ -39,9 +40,14 @@ def preset(name: str) -> Preset:
     return presets[name]()
 
 
+def _spelling(world: World, longest: int) -> World:
+    """The world with letters at random on nine signs in ten."""
+    return replace(world, words=world.words + spelling(longest))
+
+
 def _cpu() -> Preset:
     return Preset(
-        world=small_world(),
+        world=_spelling(small_world(), 4),
         side=128,
         autoencoder=AutoencoderConfig(),
         network=DiTConfig(channels=48),
@@ -60,7 +66,7 @@ def _cpu() -> Preset:
 
 def _gpu() -> Preset:
     return Preset(
-        world=full_world(),
+        world=_spelling(full_world(), 6),
         side=256,
         autoencoder=AutoencoderConfig(channels=64, widths=(96, 192, 384), depths=(2, 3, 3)),
         network=DiTConfig(channels=64, width=512, depth=10, heads=8, text_width=384),

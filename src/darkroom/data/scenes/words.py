@@ -1,4 +1,10 @@
-"""Everyday English words of two to six letters, for signs."""
+"""What signs say: everyday English words of two to six letters, and letters to practise spelling with."""
+
+from string import ascii_uppercase
+
+import numpy as np
+
+from .chance import philox
 
 _TEXT = """
 an as at be by do go he hi if in is it me my no oh ok on or so to up us we act add age ago aid aim air all
@@ -87,3 +93,19 @@ wisdom wonder wooden worker yellow yogurt
 """
 
 WORDS: tuple[str, ...] = tuple(sorted(_TEXT.upper().split()))
+
+
+def spelling(longest: int, count: int = 10_000) -> tuple[str, ...]:
+    """``count`` strings of 2 to ``longest`` letters at random, the longer the more of them: always the same.
+
+    Signs that say words teach the words, a thousand at most, by heart; these teach to spell.
+    """
+    rng = philox(0, longest)
+    lengths = rng.choice(np.arange(2, longest + 1), size=count, p=_shares(longest))
+    letters = np.array(list(ascii_uppercase))
+    return tuple("".join(rng.choice(letters, size=length)) for length in lengths)
+
+
+def _shares(longest: int) -> np.ndarray:
+    shares = np.arange(2, longest + 1) - 1.0
+    return shares / shares.sum()

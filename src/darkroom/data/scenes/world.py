@@ -19,7 +19,7 @@ STYLES = ("flat", "watercolour", "pixel art", "pencil sketch", "neon")
 # How often each skill is shown: the harder, the more. One thing alone, what is worn and signs are what shows
 # things large, and a large drawing has four times the cells to learn of a small one.
 SKILL_WEIGHTS = (
-    ("one", 0.08),
+    ("one", 0.07),
     ("two", 0.06),
     ("count", 0.10),
     ("colour", 0.10),
@@ -32,7 +32,7 @@ SKILL_WEIGHTS = (
     ("worn", 0.08),
     ("held", 0.02),
     ("crowd", 0.03),
-    ("word", 0.10),
+    ("word", 0.13),
 )
 
 
