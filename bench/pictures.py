@@ -13,7 +13,7 @@ from darkroom.studio.pictures import sheet
 from darkroom.studio.request import Request
 
 EXAMPLES = {
-    "apples": "exactly five apples",
+    "book": "a green book to the left of a yellow cup",
     "cat": "a cat wearing sunglasses on a beach",
     "balloon": "a yellow balloon above a house",
 }

@@ -234,9 +234,10 @@ def test_the_order_is_learned_where_it_is_not_that_of_the_modules():
             for i in order:
                 x = network.blocks[i](x)
             assert x.tolist() == [6.0, 6.0]
-            brought = [number for what, number in log if what == "comes"]
-            log.clear()
-    assert brought[:3] == order[1:] or brought == [*order[1:], order[0]], "each came once, in its turn"
+    brought = [number for what, number in log if what == "comes"]
+    if brought[-1] == order[0]:  # for a fourth time through, if it was not called off
+        brought.pop()
+    assert brought[-4:] == order, "in the third each came once, in its turn"
 
 
 def test_a_stop_in_the_middle_leaves_no_thread_and_no_weights():
