@@ -8,7 +8,7 @@ import pytest
 from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.data.scenes.world import small_world
 from darkroom.text.tokenizer import PAD, START, UNKNOWN, Tokenizer
-from darkroom.training.pictures import CaptionedPictures, spelt_out
+from darkroom.training.pictures import CaptionedPictures, without_sign_words
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def signs() -> SceneDataset:
 
 
 def test_what_a_sign_says_is_not_learnt_by_name_but_what_tells_of_it_is(signs):
-    tokenizer = Tokenizer.train(spelt_out(signs, 300))
+    tokenizer = Tokenizer.train(without_sign_words(signs, 300))
     assert {"sign", "says", "reads"} <= tokenizer.ids.keys()
     said = {thing.word.lower() for i in range(300) for thing in signs.scene(i).things if thing.word}
     assert len(said) > 100
@@ -25,7 +25,7 @@ def test_what_a_sign_says_is_not_learnt_by_name_but_what_tells_of_it_is(signs):
 
 
 def test_a_sign_reaches_the_painter_letter_by_letter(signs):
-    tokenizer = Tokenizer.train(spelt_out(signs, 300))
+    tokenizer = Tokenizer.train(without_sign_words(signs, 300))
     batch = CaptionedPictures(signs, 64, 16, 40, tokenizer, 16)(0)
     for words, letters, caption in zip(
         batch["words"], batch["letters"], map(signs.caption, range(16)), strict=True
@@ -37,7 +37,7 @@ def test_a_sign_reaches_the_painter_letter_by_letter(signs):
 
 
 def test_a_caption_that_does_not_fit_is_dropped_whole(signs):
-    tokenizer = Tokenizer.train(spelt_out(signs, 300))
+    tokenizer = Tokenizer.train(without_sign_words(signs, 300))
     batch = CaptionedPictures(signs, 64, 8, 3, tokenizer, 16)(0)
     assert (batch["words"][:, 0] == START).all()
     assert (batch["words"][:, 1:] == PAD).all()

@@ -2,7 +2,7 @@
 
 Each token carries its word's id and the ids of its letters, place by place; and a word outside the
 vocabulary is spelt out: a token for each of its letters follows it, so that what paints can attend to one
-letter alone. (Where all letters stood in one vector, a starter of a million pictures spelt no word.)
+letter alone.
 """
 
 import re

@@ -19,7 +19,7 @@ from darkroom.text.tokenizer import Tokenizer
 from darkroom.training.alignment import AlignedPainter, naming_loss
 from darkroom.training.ema import Decay, PowerFunction
 from darkroom.training.optimizer import LearningRate, OptimizerRecipe
-from darkroom.training.pictures import CaptionedPictures, spelt_out, tile, to_signal
+from darkroom.training.pictures import CaptionedPictures, tile, to_signal, without_sign_words
 from darkroom.training.presets import Preset, preset
 from darkroom.training.recipe import Batch, Recipe, generator
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 TIMES = (1.0, 1.0)
 """Mean and deviation of a time's logit, before the schedule's shift. A caption matters most above times of
-0.8, where the latents' strong coarse channels are decided: with it the loss there is less by 0.12 to 0.37,
-below 0.6 by 0.02. A mean of 0 would spend a quarter of the steps above 0.8, this one six in ten."""
+0.8, where the latents' strong coarse channels are decided: with it the loss there is less by 0.13 to 0.41,
+below 0.6 by 0.03 at most (``python -m bench.captions``). A mean of 0 would spend a quarter of the steps above
+0.8, this one six in ten."""
 
 NAMING = 0.1
 """What naming a cell weighs: it makes up a seventh of the loss, at the start as at the end."""
@@ -72,7 +73,9 @@ def painter(
     chosen = preset(name)
     length = steps or chosen.steps
     dataset, classes = SceneDataset(chosen.world, seed), cell_classes(chosen.world)
-    tokenizer = start.tokenizer if start else Tokenizer.train(spelt_out(dataset, chosen.vocabulary_captions))
+    tokenizer = (
+        start.tokenizer if start else Tokenizer.train(without_sign_words(dataset, chosen.vocabulary_captions))
+    )
     config = starter_config(chosen, tokenizer)
     frozen = autoencoder.eval().requires_grad_(False).to(chosen.device)
 

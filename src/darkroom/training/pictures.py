@@ -110,7 +110,7 @@ def to_signal(picture: Tensor) -> Tensor:
     return picture.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def spelt_out(dataset: SceneDataset, count: int) -> Iterator[str]:
+def without_sign_words(dataset: SceneDataset, count: int) -> Iterator[str]:
     """Captions of the first ``count`` scenes without what signs say: that is to be read by its letters."""
     for i in range(count):
         caption = dataset.caption(i)

@@ -98,7 +98,7 @@ WORDS: tuple[str, ...] = tuple(sorted(_TEXT.upper().split()))
 def spelling(longest: int, count: int = 10_000) -> tuple[str, ...]:
     """``count`` strings of 2 to ``longest`` letters at random, the longer the more of them: always the same.
 
-    Signs that say words teach the words, a thousand at most, by heart; these teach to spell.
+    Where signs say words of a short list, a network can guess the rest of a word from a part of it.
     """
     rng = philox(0, longest)
     lengths = rng.choice(np.arange(2, longest + 1), size=count, p=_shares(longest))
