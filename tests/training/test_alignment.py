@@ -9,7 +9,7 @@ import torch
 from darkroom.families.starter import Painter
 from darkroom.networks.dit import DiTConfig
 from darkroom.networks.text_encoder import TextEncoderConfig
-from darkroom.training.alignment import AlignedPainter, naming_loss
+from darkroom.training.alignment import AlignedPainter, naming_loss, spelling_loss
 
 CLASSES = (5, 3)
 
@@ -67,3 +67,14 @@ def test_who_knows_all_loses_nothing_and_one_wrong_aspect_counts():
     right = torch.cat([kinds, colours], dim=-1)
     assert float(naming_loss(right, cells, CLASSES)) < 1e-6
     assert float(naming_loss(right, (cells + torch.tensor([0, 1])[:, None, None]) % 3, CLASSES)) > 20
+
+
+def test_spelling_counts_the_cells_with_letters_alone():
+    cells = torch.zeros(2, 2, 4, 4, dtype=torch.long)
+    cells[0, 1, 1, 1:3] = torch.tensor([1, 2])
+    scores = torch.zeros(2, 16, sum(CLASSES))
+    assert float(spelling_loss(scores, cells, CLASSES)) == pytest.approx(log(3), rel=1e-5)
+    scores[1], scores[0, 0] = 30.0, -30.0  # cells without letters, whatever they say
+    scores[0, 5, -2] = 30.0  # one of the two letters is known
+    assert float(spelling_loss(scores, cells, CLASSES)) == pytest.approx(log(3) / 2, rel=1e-5)
+    assert float(spelling_loss(scores, torch.zeros_like(cells), CLASSES)) == 0

@@ -47,3 +47,14 @@ def naming_loss(scores: Tensor, cells: Tensor, classes: Sequence[int]) -> Tensor
     told = cells.flatten(2).long().unbind(1)
     parts = zip(scores.float().split(list(classes), dim=-1), told, strict=True)
     return torch.stack([F.cross_entropy(part.flatten(0, 1), true.flatten()) for part, true in parts]).sum()
+
+
+def spelling_loss(scores: Tensor, cells: Tensor, classes: Sequence[int]) -> Tensor:
+    """Cross-entropy of the last aspect, letters, averaged over the cells that show one; 0 where none does.
+
+    Shapes as in :func:`naming_loss`, in whose mean over all cells letters are too few to be learnt.
+    """
+    told = cells[:, -1].flatten().long()
+    each = F.cross_entropy(scores[..., -classes[-1] :].float().flatten(0, 1), told, reduction="none")
+    shown = told > 0
+    return (each * shown).sum() / shown.sum().clamp(min=1)

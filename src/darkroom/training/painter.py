@@ -16,7 +16,7 @@ from darkroom.families.starter import Painter, Starter, StarterConfig
 from darkroom.networks.autoencoder import Autoencoder
 from darkroom.networks.text_encoder import TextEncoderConfig
 from darkroom.text.tokenizer import Tokenizer
-from darkroom.training.alignment import AlignedPainter, naming_loss
+from darkroom.training.alignment import AlignedPainter, naming_loss, spelling_loss
 from darkroom.training.ema import Decay, PowerFunction
 from darkroom.training.optimizer import LearningRate, OptimizerRecipe
 from darkroom.training.pictures import CaptionedPictures, tile, to_signal, without_sign_words
@@ -34,6 +34,10 @@ below 0.6 by 0.03 at most (``python -m bench.captions``). A mean of 0 would spen
 
 NAMING = 0.1
 """What naming a cell weighs: it makes up a seventh of the loss, at the start as at the end."""
+
+SPELLING = 0.3
+"""What naming a letter weighs, over the cells that show one: those are one in a hundred, and without a weight
+of their own the painter never began to read the prompt's letters."""
 
 SHEET_PROMPTS = (
     "a red apple",
@@ -102,7 +106,9 @@ def painter(
 
         velocity = Starter.process.loss(answer, x0, eps, level, None, as_velocity).mean()
         naming = naming_loss(named[0], batch["cells"], classes)
-        return {"loss": velocity + NAMING * naming, "velocity": velocity, "naming": naming}
+        spelling = spelling_loss(named[0], batch["cells"], classes)
+        whole = velocity + NAMING * naming + SPELLING * spelling
+        return {"loss": whole, "velocity": velocity, "naming": naming, "spelling": spelling}
 
     def sheet(network: nn.Module, step: int) -> "Image":
         return sample_sheet(Starter(config, network.painter, frozen), SHEET_PROMPTS)  # type: ignore[arg-type]

@@ -96,16 +96,11 @@ WORDS: tuple[str, ...] = tuple(sorted(_TEXT.upper().split()))
 
 
 def spelling(longest: int, count: int = 10_000) -> tuple[str, ...]:
-    """``count`` strings of 2 to ``longest`` letters at random, the longer the more of them: always the same.
+    """``count`` strings of 1 to ``longest`` letters at random, as many of each length: always the same.
 
-    Where signs say words of a short list, a network can guess the rest of a word from a part of it.
+    Where signs say words of a short list, a network can guess the rest of a word from a part of it. A single
+    letter is what copying letters is learnt from: it needs no notion of which one stands where.
     """
     rng = philox(0, longest)
-    lengths = rng.choice(np.arange(2, longest + 1), size=count, p=_shares(longest))
     letters = np.array(list(ascii_uppercase))
-    return tuple("".join(rng.choice(letters, size=length)) for length in lengths)
-
-
-def _shares(longest: int) -> np.ndarray:
-    shares = np.arange(2, longest + 1) - 1.0
-    return shares / shares.sum()
+    return tuple("".join(rng.choice(letters, size=length)) for length in rng.integers(1, longest + 1, count))

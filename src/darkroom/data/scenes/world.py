@@ -19,20 +19,20 @@ STYLES = ("flat", "watercolour", "pixel art", "pencil sketch", "neon")
 # How often each skill is shown: the harder, the more. One thing alone, what is worn and signs are what shows
 # things large, and a large drawing has four times the cells to learn of a small one.
 SKILL_WEIGHTS = (
-    ("one", 0.07),
-    ("two", 0.06),
+    ("one", 0.05),
+    ("two", 0.05),
     ("count", 0.10),
     ("colour", 0.10),
-    ("position", 0.09),
+    ("position", 0.05),
     ("stack", 0.06),
-    ("depth", 0.06),
-    ("three", 0.09),
-    ("mixed", 0.08),
+    ("depth", 0.07),
+    ("three", 0.07),
+    ("mixed", 0.10),
     ("arrangement", 0.05),
     ("worn", 0.08),
     ("held", 0.02),
-    ("crowd", 0.03),
-    ("word", 0.13),
+    ("crowd", 0.04),
+    ("word", 0.16),
 )
 
 
