@@ -143,7 +143,7 @@ def test_the_hard_prompts_are_captions_that_could_be_drawn(prompt: str) -> None:
 
 def test_one_scene_is_told_in_very_many_ways() -> None:
     scene = HARD["a red cube on top of a blue sphere to the left of a green cylinder"]
-    assert len({caption(scene, philox(1, i)) for i in range(500)}) > 450
+    assert len({caption(scene, philox(1, i)) for i in range(750)}) > 450  # a third of them is plain
 
 
 def test_inflection() -> None:
