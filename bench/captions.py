@@ -1,4 +1,4 @@
-"""At which times a caption matters: ``python -m bench.captions [FILE]``.
+"""At which times a caption matters: ``python -m bench.captions [MODEL]``.
 
 The velocity loss of a starter on scenes that it has not seen, told their caption and told nothing; and where
 there are signs (``--skill word``), told the caption with other letters on its sign.
@@ -8,7 +8,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.data.scenes.world import small_world
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.process import as_velocity
-from darkroom.families.starter import Starter, load
+from darkroom.errors import DarkroomError
+from darkroom.families.starter import Starter
 from darkroom.studio.models import load_model
 from darkroom.training.pictures import to_signal
 
@@ -51,11 +52,14 @@ def losses(model: Starter, pictures: torch.Tensor, captions: Sequence[str]) -> l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("model", nargs="?", default="starter")
     parser.add_argument("--skill")
     parser.add_argument("--pictures", type=int, default=256)
     given = parser.parse_args()
-    model = load(given.file) if given.file else load_model("starter").model
+    try:
+        model = cast(Starter, load_model(given.model).model)
+    except DarkroomError as error:
+        parser.error(str(error))
     world = small_world()
     if given.skill:
         world = replace(world, skills=((given.skill, 1.0),))
