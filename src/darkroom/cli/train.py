@@ -37,6 +37,7 @@ def train(name: str, preset: str, **settings: Any) -> None:
       darkroom train starter --out runs/mine --max-minutes 120
       darkroom train starter --out runs/mine --finish 2000
       darkroom train starter --out runs/more --from starter --seed 1
+      darkroom train reward --out runs/tuned --from starter
     """
     from darkroom.training.command import train
 

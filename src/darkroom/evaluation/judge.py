@@ -21,6 +21,8 @@ from .reader import boards, spell
 
 FORMAT = "darkroom.examiner.1"
 SHIPPED = Path(__file__).parent / "assets" / "examiner.safetensors"
+TUTOR = SHIPPED.with_name("tutor.safetensors")
+"""An examiner of another seed: a painter that is tuned by one judge must be measured by another."""
 AT_ONCE = 32
 THRESHOLD = 0.35
 

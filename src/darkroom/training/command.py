@@ -11,7 +11,10 @@ from darkroom.studio.models import locate
 from darkroom.training.loop import train as train_recipe
 from darkroom.training.recipe import Recipe
 
-COURSES = {"starter": "darkroom.training.starter:train_starter"}
+COURSES = {
+    "starter": "darkroom.training.starter:train_starter",
+    "reward": "darkroom.training.starter:tune_starter",
+}
 """Trainings of several recipes: a function (preset, out, **options) that returns what it made."""
 
 RECIPES = {

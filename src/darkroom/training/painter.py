@@ -93,8 +93,7 @@ def painter(
         with torch.no_grad(), torch.autocast(chosen.device, enabled=False):
             x0 = frozen.encode(to_signal(batch["picture"])).contiguous()
         draw = generator(seed, step, x0.device)
-        mean, deviation = TIMES
-        t = torch.sigmoid(mean + deviation * torch.randn(len(x0), generator=draw, device=x0.device))
+        t = times(len(x0), draw)
         eps = torch.randn(x0.shape, generator=draw, device=x0.device)
         level = Starter.process.schedule.at(t)
         named: list[Tensor] = []
@@ -135,6 +134,12 @@ def painter(
         device=chosen.device,
         compile=chosen.compile,
     )
+
+
+def times(count: int, draw: torch.Generator) -> Tensor:
+    """Times to learn at, before the schedule's shift, in (0, 1): (count,)."""
+    mean, deviation = TIMES
+    return torch.sigmoid(mean + deviation * torch.randn(count, generator=draw, device=draw.device))
 
 
 def learning_rate(chosen: Preset, length: int, fresh: bool) -> LearningRate:

@@ -110,6 +110,11 @@ def to_signal(picture: Tensor) -> Tensor:
     return picture.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def to_pixels(signal: Tensor) -> np.ndarray:
+    """The inverse: (B, 3, H, W), clamped to [-1, 1] -> uint8 (B, H, W, 3)."""
+    return ((signal.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
 def without_sign_words(dataset: SceneDataset, count: int) -> Iterator[str]:
     """Captions of the first ``count`` scenes without what signs say: that is to be read by its letters."""
     for i in range(count):
@@ -124,6 +129,6 @@ def tile(signal: Tensor, columns: int) -> "Image":
     """(B, 3, H, W) in [-1, 1] -> one picture, row by row."""
     from PIL import Image
 
-    rows = signal.float().clamp(-1, 1).cpu().unflatten(0, (-1, columns))  # (R, columns, 3, H, W)
-    sheet = ((rows + 1) * 127.5).round().byte().permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
-    return Image.fromarray(sheet.numpy())
+    pixels = to_pixels(signal)
+    rows = pixels.reshape(-1, columns, *pixels.shape[1:])  # (R, columns, H, W, 3)
+    return Image.fromarray(np.vstack([np.hstack(list(row)) for row in rows]))

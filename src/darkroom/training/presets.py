@@ -27,6 +27,7 @@ class Preset:
     workers: int
     device: str
     compile: tuple[str, ...]
+    reward_steps: int
     vocabulary_captions: int = 30_000
 
 
@@ -61,6 +62,7 @@ def _cpu() -> Preset:
         workers=1,
         device="cpu",
         compile=("",),
+        reward_steps=400,
     )
 
 
@@ -80,6 +82,7 @@ def _gpu() -> Preset:
         workers=14,
         device="cuda",
         compile=("",),
+        reward_steps=2000,
     )
 
 
@@ -99,5 +102,6 @@ def _smoke() -> Preset:
         workers=0,
         device="cpu",
         compile=(),
+        reward_steps=2,
         vocabulary_captions=200,
     )

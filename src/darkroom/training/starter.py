@@ -1,5 +1,6 @@
 """The starter from nothing to one file: its autoencoder, then its painter, then the file that ships."""
 
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import cast
@@ -8,7 +9,7 @@ from safetensors import SafetensorError
 
 from darkroom.disk import write_through
 from darkroom.errors import DarkroomError
-from darkroom.families.starter import Starter, load
+from darkroom.families.starter import Painter, Starter, load
 from darkroom.networks.autoencoder import Autoencoder
 from darkroom.training import checkpoint as checkpoints
 from darkroom.training.alignment import AlignedPainter
@@ -19,6 +20,7 @@ from darkroom.training.painter import painter, starter_config
 from darkroom.training.pictures import CaptionedPictures
 from darkroom.training.presets import preset
 from darkroom.training.recipe import Recipe
+from darkroom.training.reward import reward
 
 
 def train_starter(
@@ -50,7 +52,35 @@ def train_starter(
         second = painter(name, first, steps=steps, seed=seed)
     left = None if max_minutes is None else max(max_minutes - (monotonic() - started) / 60, 0.01)
     train(second, out / "painter", max_minutes=left, finish=finish, resume=resume, quiet=quiet)
-    return export(name, second, first, out, begun)
+    network = cast(AlignedPainter, weights(out / "painter", second)).painter
+    tokenizer = cast(CaptionedPictures, second.batch).tokenizer
+    config = starter_config(preset(name), tokenizer, history(name, second, out / "painter", begun))
+    return export(Starter(config, network, first), out)
+
+
+def tune_starter(
+    name: str,
+    out: Path,
+    *,
+    steps: int | None = None,
+    finish: int | None = None,
+    max_minutes: float | None = None,
+    resume: bool = True,
+    quiet: bool = False,
+    start: Path | None = None,
+    seed: int = 0,
+) -> Path:
+    """Tune a starter by a judge's verdicts on its own pictures; writes ``out/starter.safetensors``.
+
+    The rest as in :func:`train_starter`, but there must be a ``start``. Raises DarkroomError without one.
+    """
+    begun = beginning(name, out, start)
+    if begun is None:
+        raise DarkroomError("name the starter to tune with --from, such as: --from starter.")
+    recipe, run = reward(name, begun, steps=steps, seed=seed), out / "reward"
+    train(recipe, run, max_minutes=max_minutes, finish=finish, resume=resume, quiet=quiet)
+    config = replace(begun.config, about=history(name, recipe, run, begun))
+    return export(Starter(config, cast(Painter, weights(run, recipe)), begun.autoencoder), out)
 
 
 def beginning(name: str, out: Path, start: Path | None) -> Starter | None:
@@ -60,7 +90,7 @@ def beginning(name: str, out: Path, start: Path | None) -> Starter | None:
         return _fitting(name, kept) if kept.exists() else None
     if kept.exists() and kept.read_bytes() != start.read_bytes():
         raise DarkroomError(f"'{out}' has begun with another starter; choose another folder with --out.")
-    if not kept.exists() and any((out / part).exists() for part in ("autoencoder", "painter")):
+    if not kept.exists() and any((out / part).exists() for part in ("autoencoder", "painter", "reward")):
         raise DarkroomError(f"'{out}' has begun without a start; choose another folder with --out.")
     begun = _fitting(name, start)
     if not kept.exists():
@@ -98,21 +128,18 @@ def is_done(recipe: Recipe, out: Path) -> bool:
     return found is not None and found.step >= recipe.steps
 
 
-def export(name: str, recipe: Recipe, trained: Autoencoder, out: Path, begun: Starter | None) -> Path:
-    """Write the averaged painter and its autoencoder as one starter file."""
-    batches = cast(CaptionedPictures, recipe.batch)
-    config = starter_config(preset(name), batches.tokenizer, history(name, recipe, out, begun))
-    network = cast(AlignedPainter, weights(out / "painter", recipe)).painter
+def export(trained: Starter, out: Path) -> Path:
+    """Write ``out/starter.safetensors``."""
     path = out / "starter.safetensors"
     with explaining(path):
-        Starter(config, network, trained).save(path)
+        trained.save(path)
     return path
 
 
-def history(name: str, recipe: Recipe, out: Path, begun: Starter | None) -> dict[str, str]:
+def history(name: str, recipe: Recipe, run: Path, begun: Starter | None) -> dict[str, str]:
     """What a starter file tells of its training: the command, and how much its parts have seen in all."""
     chosen, before = preset(name), begun.config.about if begun else {}
-    found, _ = checkpoints.newest(out / "painter" / "checkpoints")
+    found, _ = checkpoints.newest(run / "checkpoints")
     seen = recipe.batch_size * (found.step if found else 0) + int(before.get("pictures", "0"))
     close_ups = chosen.autoencoder_steps * chosen.autoencoder_batch
     return {

@@ -1,0 +1,99 @@
+"""Reward tuning: what the judge likes becomes likelier, and nothing that is held out is practised."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from darkroom.data.scenes.captions import exact_caption
+from darkroom.data.scenes.chance import philox
+from darkroom.data.scenes.dataset import SceneDataset
+from darkroom.data.scenes.heldout import is_held_out
+from darkroom.data.scenes.skills import draw
+from darkroom.data.scenes.world import small_world
+from darkroom.errors import DarkroomError
+from darkroom.evaluation.findings import Findings, truth
+from darkroom.evaluation.told import requirements_of
+from darkroom.families.starter import Starter, load
+from darkroom.training import reward as module
+from darkroom.training.command import train
+from darkroom.training.reward import advantages, painted, reward, rewards
+from darkroom.training.state import State
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Starter:
+    return load(train("starter", "smoke", tmp_path_factory.mktemp("run"), quiet=True))
+
+
+class Sees:
+    """A judge that sees what it is told to."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, *seen: Findings) -> None:
+        self.seen = list(seen)
+
+    def look(self, pictures: np.ndarray) -> list[Findings]:
+        return self.seen
+
+
+def test_a_right_picture_earns_one_and_a_wrong_one_the_less_the_more_is_wrong():
+    scene = draw(philox(0, 0), small_world(), "colour")
+    all_there = truth(scene)
+    less = replace(all_there, things=all_there.things[1:])
+    judge = Sees(all_there, less, Findings((), scene.ground, scene.light))
+    (earned,) = rewards(judge, np.zeros((3, 8, 8, 3), np.uint8), [requirements_of(scene)]).tolist()
+    assert earned[0] == 1 and 0.3 > earned[1] > earned[2] > 0
+
+
+def test_pictures_are_compared_with_those_of_their_own_prompt():
+    gains = advantages(torch.tensor([[1.0, 1.0], [0.2, 0.0], [1.0, 0.0]]))
+    assert gains.tolist() == [[0, 0], pytest.approx([0.25, -0.25]), [1, -1]]
+
+
+def test_prompts_to_practise_are_never_held_out_and_tell_all(start: Starter):
+    recipe = reward("smoke", start, steps=4, seed=3)
+    batch = recipe.batch(1)
+    scenes = SceneDataset(small_world(), recipe.batch.scenes_seed)  # type: ignore[attr-defined]
+    numbers = range(module.PROMPTS, 2 * module.PROMPTS)
+    assert not any(is_held_out(scenes.scene(i)) for i in numbers)
+    captions = [exact_caption(scenes.scene(i), philox(scenes.seed, i, module._EXACT)) for i in numbers]
+    expected = start.tokenizer.encode(captions, batch["prompts"].shape[1])
+    assert (batch["prompts"] == expected.words).all()
+    assert batch["wanted"] == [tuple(requirements_of(scenes.scene(i))) for i in numbers]
+
+
+def test_what_earns_more_becomes_likelier(start: Starter, monkeypatch: pytest.MonkeyPatch):
+    """Where brightness is rewarded in place of what is right, pictures grow brighter."""
+    assert _brightness_after(start, monkeypatch, 1.0) > _brightness_after(start, monkeypatch, -1.0) + 0.05
+
+
+def _brightness_after(start: Starter, monkeypatch: pytest.MonkeyPatch, liking: float) -> float:
+    def earned(judge: object, pictures: np.ndarray, wanted: list[object]) -> torch.Tensor:
+        return (
+            torch.from_numpy(liking * pictures.mean((1, 2, 3)) / 255).float().unflatten(0, (len(wanted), -1))
+        )
+
+    monkeypatch.setattr(module, "rewards", earned)
+    monkeypatch.setattr(module, "PROMPTS", 2)
+    monkeypatch.setattr(module, "SPREAD", 0.02)
+    monkeypatch.setattr(module, "OWN_WEIGHT", 30.0)
+    state = State(reward("smoke", start, steps=30))
+    for step in range(30):
+        state.advance(_tensors(state.recipe.batch(step)))
+    batch = _tensors(state.recipe.batch(99))
+    words, letters = (batch[k].repeat_interleave(16, 0) for k in ("prompts", "prompt letters"))
+    draw = torch.Generator().manual_seed(5)
+    return float(start.decode_latents(painted(state.network, words, letters, start, draw)).mean())  # type: ignore[arg-type]
+
+
+def _tensors(batch: dict) -> dict:
+    return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in batch.items()}
+
+
+def test_there_must_be_a_starter_to_tune(tmp_path: Path):
+    with pytest.raises(DarkroomError, match="--from starter"):
+        train("reward", "smoke", tmp_path)
