@@ -14,7 +14,7 @@ from darkroom.data.scenes.skills.common import Setting, setting, show, tint
 from darkroom.data.scenes.skills.people import outfit, some_held
 from darkroom.data.scenes.world import World
 
-HEAPS = 0.45
+HEAPS = 0.40
 # How often each skill is shown besides the heaps: what is hard to see, the more.
 SKILLS = (
     ("one", 0.04),
@@ -30,7 +30,7 @@ SKILLS = (
     ("worn", 0.08),
     ("held", 0.06),
     ("crowd", 0.14),
-    ("word", 0.10),
+    ("word", 0.30),
 )
 SIGNS = 0.06  # the part of a heap that is signs besides: letters take longer to learn than things
 SMALLEST = 0.11  # side of a thing in a heap: a balloon held in a crowd is not much larger

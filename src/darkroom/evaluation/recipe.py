@@ -56,7 +56,7 @@ def preset(name: str) -> Preset:
     Raises UnknownName for another.
     """
     presets = {
-        "cpu": Preset(small_world(), (32, 72, 144), 64, 3300, 32, 3e-3, 1, "cpu"),
+        "cpu": Preset(small_world(), (32, 72, 144), 64, 4000, 32, 3e-3, 1, "cpu"),
         "gpu": Preset(full_world(), (40, 88, 176), 80, 12_000, 256, 3e-3, 14, "cuda"),
         "smoke": Preset(small_world(), (8, 16, 16), 16, 8, 8, 3e-3, 0, "cpu"),
     }

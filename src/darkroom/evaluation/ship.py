@@ -25,15 +25,15 @@ def validation_scenes(world: World, count: int) -> list[Scene]:
     return [lessons.scene(i) for i in range(count // 2)] + as_laid
 
 
-def ship(run: Path, preset: str, path: Path = SHIPPED, scenes: int = 3000) -> Judge:
-    """Take the averaged weights of a run, calibrate them and write them to ``path``."""
+def ship(run: Path, preset: str, seed: int = 0, path: Path = SHIPPED, scenes: int = 3000) -> Judge:
+    """Take the averaged weights of a run, whose seed is told, calibrate them and write them to ``path``."""
     from darkroom.training.loop import weights
 
     from .calibration import calibrated
     from .recipe import examiner
     from .recipe import preset as preset_of
 
-    judge = Judge(weights(run, examiner(preset)))  # type: ignore[arg-type]
+    judge = Judge(weights(run, examiner(preset, seed)))  # type: ignore[arg-type]
     save(calibrated(judge, validation_scenes(preset_of(preset).world, scenes)), path)
     return load(path)
 
@@ -41,13 +41,14 @@ def ship(run: Path, preset: str, path: Path = SHIPPED, scenes: int = 3000) -> Ju
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True))
 @click.option("--preset", default="cpu", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="The run's.")
 @click.option("--out", type=click.Path(path_type=Path), default=SHIPPED)
 @click.option("--scenes", default=200, show_default=True, help="Held-out scenes a skill to measure on.")
-def main(run: Path, preset: str, out: Path, scenes: int) -> None:
+def main(run: Path, preset: str, seed: int, out: Path, scenes: int) -> None:
     """Ship a run's examiner, and say how well it judges true pictures and wrong ones."""
     from .recipe import preset as preset_of
 
-    judge, world = ship(run, preset, out), preset_of(preset).world
+    judge, world = ship(run, preset, seed, out), preset_of(preset).world
     for skill in SKILLS:
         told = [prompt.scene for prompt in held_out_prompts(world, skill, scenes, 1) if prompt.scene]
         trust = measure_trust(told, world, judge)

@@ -26,7 +26,7 @@ from darkroom.weights.loading import hollow
 
 FORMAT = "darkroom.starter.1"
 """The one metadata key, holding the configuration. Several would be shuffled, and bytes should repeat."""
-DEFAULTS: dict[str, Any] = {"steps": 16, "cfg_scale": 3.0, "sampler": "dpmpp_2m", "scheduler": "trailing"}
+DEFAULTS: dict[str, Any] = {"steps": 16, "cfg_scale": 2.0, "sampler": "dpmpp_2m", "scheduler": "trailing"}
 SHIPPED = Path(__file__).parent / "assets" / "starter.safetensors"
 
 
