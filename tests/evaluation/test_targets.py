@@ -110,7 +110,7 @@ def test_the_loss_of_heat_falls_as_answers_come_near_and_spares_the_cells_beside
     things = things_of(torch.from_numpy(rows_of(CONFIG, [truth(Lessons(WORLD, 5).scene(0))])))
     heat = bumps(things, 1, len(CONFIG.kinds))
     good = torch.logit(heat.clamp(1e-4, 1 - 1e-4))
-    assert heat_loss(good, heat) < 0.1 < heat_loss(torch.zeros_like(heat), heat)
+    assert heat_loss(good, heat) < 0.2 < heat_loss(torch.zeros_like(heat), heat)
     beside, far = good.clone(), good.clone()
     kind, (x, y) = things.kind[0], things.centre[0].floor().long().tolist()
     beside[0, kind, y, min(x + 1, CELLS - 1)], far[0, kind, (y + 16) % CELLS, (x + 16) % CELLS] = 2.0, 2.0

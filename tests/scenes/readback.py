@@ -10,10 +10,10 @@ from darkroom.data.scenes.graph import Box, Scene, Thing
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, **{str(n): n for n in range(1, 7)}}
 COLOUR = r"(?:red|orange|yellow|green|blue|purple|pink|brown|black|white|grey|gray)"
 NUMBER = r"(?:one|two|three|four|five|six|[1-6])"
-# Words of the setting that are also names of things.
+# Words of the setting that are also names of things, or of places.
 SETTING = (
-    "among the trees of a forest|among the stars in space|in the light of the setting sun|the sun is setting"
-    "|on wooden boards|wooden boards|two things|three things"
+    "under [a-z ]*sky|among the trees of a forest|among the stars in space|in the light of the setting sun"
+    "|the sun is setting|on wooden boards|wooden boards|two things|three things"
 )
 SIDES = {
     "left": r"(?:to the |on the )?left (?:side )?of",
@@ -104,7 +104,7 @@ def _wrong_counts(text: str, scene: Scene) -> Iterator[str]:
         return
     for kind in {thing.kind for thing in scene.things}:
         names = "|".join(map(re.escape, names_of(kind))).lower()
-        pattern = rf"\b({NUMBER}) (?:pairs? of )?(?:({COLOUR}) )?(?:pairs? of )?(?:{names})\b(?! hat)"
+        pattern = rf"\b({NUMBER}) (?:pairs? of )?(?:({COLOUR}) )?(?:pairs? of )?(?:{names})\b(?! hat| that)"
         for number, colour in re.findall(pattern, text):
             n = sum(t.kind == kind and colour in ("", t.colour) for t in scene.things)
             if n != NUMBERS[number]:
