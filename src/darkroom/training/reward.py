@@ -1,6 +1,6 @@
 """The recipe that tunes a painter by its own pictures: what a judge finds right becomes likelier.
 
-Negative-aware fine-tuning (Zheng et al. 2025, DiffusionNFT, arXiv 2509.16117, equation 5). Its loss draws
+Negative-aware fine-tuning (Zheng et al. 2025, DiffusionNFT, arXiv 2509.16117). Its loss of the policy draws
 velocities towards good pictures and away from bad ones. With one update a picture, the policy that painted is
 the one that learns, and the gradient is that of the velocity loss on each picture times its advantage, which
 is computed here. True pictures beside them keep pictures looking as they should.
@@ -35,6 +35,9 @@ from darkroom.training.pictures import CaptionedPictures, to_pixels, to_signal
 from darkroom.training.presets import Preset, preset
 from darkroom.training.recipe import Batch, Recipe, generator, mix
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 PROMPTS, PICTURES = 16, 8
 """Prompts a step, and pictures of each, which are compared with each other."""
 
@@ -49,9 +52,6 @@ OWN_WEIGHT = 3.0
 
 SPREAD = 0.4
 """The difference of a picture's reward from its prompt's mean that counts in full."""
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _EXACT = 5  # the stream of draws for captions
 
