@@ -14,12 +14,14 @@ from darkroom.data.scenes.heldout import is_held_out
 from darkroom.data.scenes.skills import draw
 from darkroom.data.scenes.world import small_world
 from darkroom.errors import DarkroomError
+from darkroom.evaluation import judge
 from darkroom.evaluation.findings import Findings, truth
 from darkroom.evaluation.told import requirements_of
 from darkroom.families.starter import Starter, load
 from darkroom.training import reward as module
 from darkroom.training.command import train
-from darkroom.training.reward import advantages, painted, reward, rewards
+from darkroom.training.presets import preset
+from darkroom.training.reward import advantages, judge_of, painted, reward, rewards
 from darkroom.training.state import State
 
 
@@ -44,8 +46,8 @@ def test_a_right_picture_earns_one_and_a_wrong_one_the_less_the_more_is_wrong():
     scene = draw(philox(0, 0), small_world(), "colour")
     all_there = truth(scene)
     less = replace(all_there, things=all_there.things[1:])
-    judge = Sees(all_there, less, Findings((), scene.ground, scene.light))
-    (earned,) = rewards(judge, np.zeros((3, 8, 8, 3), np.uint8), [requirements_of(scene)]).tolist()
+    sees = Sees(all_there, less, Findings((), scene.ground, scene.light))
+    (earned,) = rewards(sees, np.zeros((3, 8, 8, 3), np.uint8), [requirements_of(scene)]).tolist()
     assert earned[0] == 1 and 0.3 > earned[1] > earned[2] > 0
 
 
@@ -97,3 +99,22 @@ def _tensors(batch: dict) -> dict:
 def test_there_must_be_a_starter_to_tune(tmp_path: Path):
     with pytest.raises(DarkroomError, match="--from starter"):
         train("reward", "smoke", tmp_path)
+
+
+def test_a_world_that_the_judge_does_not_know_is_refused():
+    with pytest.raises(DarkroomError, match=r"does not know .* the preset 'cpu'"):
+        judge_of(preset("gpu"))
+
+
+def test_the_judge_that_tunes_is_not_the_one_that_measures():
+    tutor, examiner = judge.load(judge.TUTOR).network, judge.load().network
+    assert not torch.allclose(tutor.heat.weight, examiner.heat.weight, atol=0.01)
+
+
+def test_a_tuned_starter_is_a_starter_that_says_so(start: Starter, tmp_path: Path):
+    start.save(tmp_path / "start.safetensors")
+    path = train("reward", "smoke", tmp_path / "run", start=str(tmp_path / "start.safetensors"), quiet=True)
+    tuned = load(path)
+    assert tuned.config.about["tuned by"] == "darkroom train reward --preset smoke"
+    assert tuned.config.vocabulary == start.config.vocabulary
+    assert not torch.equal(tuned.painter.network.final.weight, start.painter.network.final.weight)

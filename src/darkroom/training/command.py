@@ -13,9 +13,9 @@ from darkroom.training.recipe import Recipe
 
 COURSES = {
     "starter": "darkroom.training.starter:train_starter",
-    "reward": "darkroom.training.starter:tune_starter",
+    "reward": "darkroom.training.reward:train_reward",
 }
-"""Trainings of several recipes: a function (preset, out, **options) that returns what it made."""
+"""Trainings that end with a starter's file: a function (preset, out, **options) that returns what it made."""
 
 RECIPES = {
     "autoencoder": "darkroom.training.autoencoder:autoencoder",

@@ -10,7 +10,7 @@ from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.diffusion.grids import trailing
 from darkroom.diffusion.guidance import Query, cfg, guided
 from darkroom.diffusion.noise import Philox
-from darkroom.diffusion.process import as_velocity
+from darkroom.diffusion.process import Network, as_velocity
 from darkroom.diffusion.samplers import dpmpp_2m, sample
 from darkroom.families.starter import Painter, Starter, StarterConfig
 from darkroom.networks.autoencoder import Autoencoder
@@ -93,9 +93,6 @@ def painter(
         with torch.no_grad(), torch.autocast(chosen.device, enabled=False):
             x0 = frozen.encode(to_signal(batch["picture"])).contiguous()
         draw = generator(seed, step, x0.device)
-        t = times(len(x0), draw)
-        eps = torch.randn(x0.shape, generator=draw, device=x0.device)
-        level = Starter.process.schedule.at(t)
         named: list[Tensor] = []
 
         def answer(x: Tensor, time: Tensor, cond: None) -> Tensor:
@@ -103,7 +100,7 @@ def painter(
             named.append(names)
             return painted
 
-        velocity = Starter.process.loss(answer, x0, eps, level, None, as_velocity).mean()
+        velocity = velocity_losses(answer, x0, draw).mean()
         naming = naming_loss(named[0], batch["cells"], classes)
         spelling = spelling_loss(named[0], batch["cells"], classes)
         whole = velocity + NAMING * naming + SPELLING * spelling
@@ -136,10 +133,12 @@ def painter(
     )
 
 
-def times(count: int, draw: torch.Generator) -> Tensor:
-    """Times to learn at, before the schedule's shift, in (0, 1): (count,)."""
+def velocity_losses(answer: Network, x0: Tensor, draw: torch.Generator) -> Tensor:
+    """The velocity loss of each row of latents (B, C, H, W) at a time of its own: (B,)."""
     mean, deviation = TIMES
-    return torch.sigmoid(mean + deviation * torch.randn(count, generator=draw, device=draw.device))
+    t = torch.sigmoid(mean + deviation * torch.randn(len(x0), generator=draw, device=x0.device))
+    eps = torch.randn(x0.shape, generator=draw, device=x0.device)
+    return Starter.process.loss(answer, x0, eps, Starter.process.schedule.at(t), None, as_velocity)
 
 
 def learning_rate(chosen: Preset, length: int, fresh: bool) -> LearningRate:

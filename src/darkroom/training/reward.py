@@ -1,4 +1,4 @@
-"""The recipe that tunes a painter by its own pictures: what a judge finds right becomes likelier.
+"""Tuning a starter by its own pictures: what a judge finds right becomes likelier.
 
 Negative-aware fine-tuning (Zheng et al. 2025, DiffusionNFT, arXiv 2509.16117). Its loss of the policy draws
 velocities towards good pictures and away from bad ones. With one update a picture, the policy that painted is
@@ -8,8 +8,9 @@ is computed here. True pictures beside them keep pictures looking as they should
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -20,7 +21,6 @@ from darkroom.data.scenes.chance import philox
 from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.diffusion.grids import trailing
 from darkroom.diffusion.noise import Philox
-from darkroom.diffusion.process import as_velocity
 from darkroom.diffusion.samplers import dpmpp_2m, sample
 from darkroom.errors import DarkroomError
 from darkroom.evaluation.judge import TUTOR, Judge
@@ -29,11 +29,13 @@ from darkroom.evaluation.requirements import Requirement, check
 from darkroom.evaluation.told import requirements_of
 from darkroom.families.starter import Painter, Starter
 from darkroom.training.ema import Decay
+from darkroom.training.loop import train, weights
 from darkroom.training.optimizer import LearningRate, OptimizerRecipe
-from darkroom.training.painter import SHEET_PROMPTS, sample_sheet, times
+from darkroom.training.painter import SHEET_PROMPTS, sample_sheet, velocity_losses
 from darkroom.training.pictures import CaptionedPictures, to_pixels, to_signal
 from darkroom.training.presets import Preset, preset
 from darkroom.training.recipe import Batch, Recipe, generator, mix
+from darkroom.training.starter import beginning, export, history
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,8 +46,8 @@ PROMPTS, PICTURES = 16, 8
 STEPS = 8
 """Sampling steps of a picture, without guidance: what guidance adds, the painter is to learn."""
 
-TRUE, OWN, EACH = 32, 48, 2
-"""Rows a step: true pictures, and own ones of the largest advantage, each at so many times."""
+TRUE_ROWS, BEST_AND_WORST, REPEATS = 32, 48, 2
+"""What a step learns from: true pictures, and own ones of the largest advantages, at so many times each."""
 
 OWN_WEIGHT = 3.0
 """What the mean over own pictures weighs beside that over true ones."""
@@ -105,11 +107,11 @@ class RewardLoss:
         own = painted(network, words, letters, self.start, draw)
         earned = rewards(self.judge, to_pixels(self.decoder.decode(own)), batch["wanted"])
         gains = advantages(earned).flatten().to(own)
-        rows = gains.abs().topk(min(OWN, len(gains))).indices.repeat(EACH)
+        rows = gains.abs().topk(min(BEST_AND_WORST, len(gains))).indices.repeat(REPEATS)
         x0 = torch.cat([self._latents(batch["picture"]), own[rows]])
         told = torch.cat([batch["words"], words[rows]]), torch.cat([batch["letters"], letters[rows]])
-        each = velocities(network, told, x0, draw)
-        velocity, practice = each[:TRUE].mean(), (gains[rows] * each[TRUE:]).mean()
+        each = velocity_losses(lambda x, time, _: network(*told, x, time), x0, draw)
+        velocity, practice = each[:TRUE_ROWS].mean(), (gains[rows] * each[TRUE_ROWS:]).mean()
         right = (earned == 1).float().mean()
         loss = velocity + OWN_WEIGHT * practice
         return {"loss": loss, "velocity": velocity, "practice": practice, "right": right}
@@ -123,14 +125,6 @@ class RewardLoss:
             return self.decoder.encode(to_signal(pictures))
 
 
-def velocities(network: Painter, told: tuple[Tensor, Tensor], x0: Tensor, draw: torch.Generator) -> Tensor:
-    """The velocity loss of each row at a time of its own: (B,); ``told`` are words and letters."""
-    eps = torch.randn(x0.shape, generator=draw, device=x0.device)
-    process = Starter.process
-    level = process.schedule.at(times(len(x0), draw))
-    return process.loss(lambda x, time, _: network(*told, x, time), x0, eps, level, None, as_velocity)
-
-
 def reward(name: str, start: Starter, *, steps: int | None = None, seed: int = 0) -> Recipe:
     """The recipe that tunes the painter of ``start``, a starter of the preset's sizes.
 
@@ -142,7 +136,7 @@ def reward(name: str, start: Starter, *, steps: int | None = None, seed: int = 0
     true = CaptionedPictures(
         SceneDataset(chosen.world, seed),
         chosen.side,
-        TRUE,
+        TRUE_ROWS,
         chosen.text_length,
         start.tokenizer,
         chosen.autoencoder.downscale,
@@ -153,7 +147,7 @@ def reward(name: str, start: Starter, *, steps: int | None = None, seed: int = 0
         batch=Practice(true, seed),
         loss=loss,
         steps=length,
-        batch_size=TRUE + PROMPTS * PICTURES,
+        batch_size=TRUE_ROWS + PROMPTS * PICTURES,
         seed=seed,
         optimizer=OptimizerRecipe(rate=learning_rate(chosen, length), betas=(0.9, 0.98)),
         ema=(Decay(0.99),),
@@ -164,6 +158,30 @@ def reward(name: str, start: Starter, *, steps: int | None = None, seed: int = 0
         device=chosen.device,
         compile=("text", "network") if chosen.compile else (),
     )
+
+
+def train_reward(
+    name: str,
+    out: Path,
+    *,
+    start: Path | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    **how: Any,
+) -> Path:
+    """Tune the starter in the file ``start`` in ``out`` and write ``out/starter.safetensors``; returns that.
+
+    The same call carries on; ``how`` is as in :func:`darkroom.training.loop.train`. Raises what it raises,
+    and DarkroomError without a ``start`` and for one of other sizes than the preset's.
+    """
+    begun = beginning(name, out, start)
+    if begun is None:
+        raise DarkroomError("name the starter to tune with --from, such as: --from starter.")
+    recipe, run = reward(name, begun, steps=steps, seed=seed), out / "reward"
+    train(recipe, run, **how)
+    about = history(name, recipe, run, begun) | {"tuned by": f"darkroom train reward --preset {name}"}
+    config = replace(begun.config, about=about)
+    return export(Starter(config, cast(Painter, weights(run, recipe)), begun.autoencoder), out)
 
 
 def judge_of(chosen: Preset) -> Judge:
@@ -201,7 +219,7 @@ def painted(
 
 
 def rewards(judge: Judge, pictures: np.ndarray, wanted: Sequence[Sequence[Requirement]]) -> Tensor:
-    """What each picture (P * K, H, W, 3) of P prompts earns: (P, K), 1 if it is right, else up to 0.3.
+    """What each picture (P * K, H, W, 3) of P prompts earns: (P, K), 1 if it is right, else up to 0.15.
 
     The fewer faults, the more, so that pictures of a prompt that is never right differ.
     """

@@ -1,6 +1,5 @@
 """The starter from nothing to one file: its autoencoder, then its painter, then the file that ships."""
 
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import cast
@@ -9,7 +8,7 @@ from safetensors import SafetensorError
 
 from darkroom.disk import write_through
 from darkroom.errors import DarkroomError
-from darkroom.families.starter import Painter, Starter, load
+from darkroom.families.starter import Starter, load
 from darkroom.networks.autoencoder import Autoencoder
 from darkroom.training import checkpoint as checkpoints
 from darkroom.training.alignment import AlignedPainter
@@ -20,7 +19,6 @@ from darkroom.training.painter import painter, starter_config
 from darkroom.training.pictures import CaptionedPictures
 from darkroom.training.presets import preset
 from darkroom.training.recipe import Recipe
-from darkroom.training.reward import reward
 
 
 def train_starter(
@@ -56,31 +54,6 @@ def train_starter(
     tokenizer = cast(CaptionedPictures, second.batch).tokenizer
     config = starter_config(preset(name), tokenizer, history(name, second, out / "painter", begun))
     return export(Starter(config, network, first), out)
-
-
-def tune_starter(
-    name: str,
-    out: Path,
-    *,
-    steps: int | None = None,
-    finish: int | None = None,
-    max_minutes: float | None = None,
-    resume: bool = True,
-    quiet: bool = False,
-    start: Path | None = None,
-    seed: int = 0,
-) -> Path:
-    """Tune a starter by a judge's verdicts on its own pictures; writes ``out/starter.safetensors``.
-
-    The rest as in :func:`train_starter`, but there must be a ``start``. Raises DarkroomError without one.
-    """
-    begun = beginning(name, out, start)
-    if begun is None:
-        raise DarkroomError("name the starter to tune with --from, such as: --from starter.")
-    recipe, run = reward(name, begun, steps=steps, seed=seed), out / "reward"
-    train(recipe, run, max_minutes=max_minutes, finish=finish, resume=resume, quiet=quiet)
-    config = replace(begun.config, about=history(name, recipe, run, begun))
-    return export(Starter(config, cast(Painter, weights(run, recipe)), begun.autoencoder), out)
 
 
 def beginning(name: str, out: Path, start: Path | None) -> Starter | None:
