@@ -5,7 +5,7 @@
 # The first call installs torch: about 200 MB without an NVIDIA GPU, 3 GB with one. To choose where torch comes
 # from, set TORCH_INDEX to an index such as https://download.pytorch.org/whl/cpu, or to nothing for PyPI.
 
-PROMPT ?= two houses on a beach
+PROMPT ?= a cat wearing sunglasses on a beach
 export PROMPT
 
 # The first Python that is new enough: macOS calls an old one python3.
