@@ -14,6 +14,7 @@ from darkroom.data.scenes.drawings import footing
 from darkroom.data.scenes.graph import Box, Scene
 from darkroom.data.scenes.layout import overlap
 from darkroom.data.scenes.skills import SKILLS, sample_scene
+from darkroom.data.scenes.skills.plain import herd
 from darkroom.data.scenes.world import full_world, small_world
 from darkroom.errors import InvalidRequest, UnknownName
 
@@ -102,6 +103,21 @@ def test_formations_are_seen(seed: int) -> None:
         middle = (sum(x) / len(x), sum(y) / len(y))
         radii = [math.dist(middle, centre) for centre in zip(x, y, strict=True)]
         assert max(radii) == pytest.approx(min(radii))
+
+
+@pytest.mark.parametrize("number", [3, 5, 6])
+@pytest.mark.parametrize("kind", small_world().things)
+def test_any_number_of_any_kind_has_room(kind: str, number: int) -> None:
+    """There were no five apples once: three of them in a row had no room on the small world's grid."""
+    rng = philox(number, 0)
+    assert len({tuple(herd(rng, small_world(), kind, number)) for _ in range(8)}) > 1
+
+
+def test_a_part_of_the_signs_is_plain() -> None:
+    world = replace(small_world(), plain_signs=0.3)
+    scenes = [sample_scene(philox(i, 0), world, "word") for i in range(300)]
+    signs = [thing for scene in scenes for thing in scene.things if thing.word]
+    assert sum(sign.colour is None for sign in signs) / len(signs) == pytest.approx(0.3, abs=0.1)
 
 
 @given(skills, seeds)

@@ -9,7 +9,6 @@ import torch
 
 from darkroom.data.scenes.captions import exact_caption
 from darkroom.data.scenes.chance import philox
-from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.data.scenes.heldout import is_held_out
 from darkroom.data.scenes.skills import draw
 from darkroom.data.scenes.world import small_world
@@ -51,6 +50,20 @@ def test_a_right_picture_earns_one_and_a_wrong_one_the_less_the_more_is_wrong():
     assert earned[0] == 1 and 0.3 > earned[1] > earned[2] > 0
 
 
+def test_a_word_with_one_wrong_letter_is_nearer_than_another_word():
+    scene = draw(philox(1, 0), small_world(), "word")
+    word = next(thing.word for thing in scene.things if thing.word)
+
+    def saying(text: str) -> Findings:
+        right = truth(scene)
+        things = tuple(replace(t, word=text) if t.word else t for t in right.things)
+        return replace(right, things=things)
+
+    sees = Sees(saying(word), saying(word[:-1] + "#"), saying("####"), saying(""))
+    (earned,) = rewards(sees, np.zeros((4, 8, 8, 3), np.uint8), [requirements_of(scene)]).tolist()
+    assert earned[0] == 1 and 0.9 > earned[1] > 0.3 and earned[2] == earned[3] == pytest.approx(0.2)
+
+
 def test_pictures_are_compared_with_those_of_their_own_prompt():
     gains = advantages(torch.tensor([[1.0, 1.0], [0.2, 0.0], [1.0, 0.0]]))
     assert gains.tolist() == [[0, 0], pytest.approx([0.25, -0.25]), [1, -1]]
@@ -59,7 +72,7 @@ def test_pictures_are_compared_with_those_of_their_own_prompt():
 def test_prompts_to_practise_are_never_held_out_and_tell_all(start: Starter):
     recipe = reward("smoke", start, steps=4, seed=3)
     batch = recipe.batch(1)
-    scenes = SceneDataset(small_world(), recipe.batch.scenes_seed)  # type: ignore[attr-defined]
+    scenes = recipe.batch.scenes  # type: ignore[attr-defined]
     numbers = range(module.PROMPTS, 2 * module.PROMPTS)
     assert not any(is_held_out(scenes.scene(i)) for i in numbers)
     captions = [exact_caption(scenes.scene(i), philox(scenes.seed, i, module._EXACT)) for i in numbers]
@@ -83,8 +96,8 @@ def _brightness_after(start: Starter, monkeypatch: pytest.MonkeyPatch, liking: f
     monkeypatch.setattr(module, "PROMPTS", 2)
     monkeypatch.setattr(module, "SPREAD", 0.02)
     monkeypatch.setattr(module, "OWN_WEIGHT", 30.0)
-    state = State(reward("smoke", start, steps=30))
-    for step in range(30):
+    state = State(reward("smoke", start, steps=45))
+    for step in range(45):
         state.advance(_tensors(state.recipe.batch(step)))
     batch = _tensors(state.recipe.batch(99))
     words, letters = (batch[k].repeat_interleave(16, 0) for k in ("prompts", "prompt letters"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from darkroom.errors import DarkroomError
-from darkroom.families.starter import load
+from darkroom.families.starter import Starter, load
 from darkroom.studio.develop import develop
 from darkroom.studio.request import Request
 from darkroom.training.command import train
@@ -41,6 +41,15 @@ def test_the_file_holds_the_averaged_weights(made):
     again = painter("smoke", trained.autoencoder)
     assert trained.config.vocabulary == again.batch.tokenizer.vocabulary  # type: ignore[attr-defined]
     assert all(torch.isfinite(p).all() for p in trained.painter.parameters())
+
+
+def test_most_times_are_near_noise_and_some_near_the_picture():
+    from darkroom.training.painter import ANY_TIME, times
+
+    drawn = Starter.process.schedule.at(times(20_000, torch.Generator().manual_seed(0), torch.device("cpu")))
+    sigma = drawn.sigma / (drawn.alpha + drawn.sigma)
+    assert (sigma > 0.8).float().mean() == pytest.approx(0.6 * (1 - ANY_TIME) + 0.33 * ANY_TIME, abs=0.03)
+    assert (sigma < 0.3).float().mean() == pytest.approx(0.18 * ANY_TIME, abs=0.01)
 
 
 def test_too_little_time_is_said(tmp_path):

@@ -32,6 +32,9 @@ TIMES = (1.0, 1.0)
 below 0.6 by 0.03 at most (``python -m bench.captions``). A mean of 0 would spend a quarter of the steps above
 0.8, this one six in ten."""
 
+ANY_TIME = 0.2
+"""The part of times drawn from all alike: letters turn sharp below 0.3, where one in 200 of `TIMES` is."""
+
 NAMING = 0.1
 """What naming a cell weighs: it makes up a seventh of the loss, at the start as at the end."""
 
@@ -135,10 +138,17 @@ def painter(
 
 def velocity_losses(answer: Network, x0: Tensor, draw: torch.Generator) -> Tensor:
     """The velocity loss of each row of latents (B, C, H, W) at a time of its own: (B,)."""
-    mean, deviation = TIMES
-    t = torch.sigmoid(mean + deviation * torch.randn(len(x0), generator=draw, device=x0.device))
+    levels = Starter.process.schedule.at(times(len(x0), draw, x0.device))
     eps = torch.randn(x0.shape, generator=draw, device=x0.device)
-    return Starter.process.loss(answer, x0, eps, Starter.process.schedule.at(t), None, as_velocity)
+    return Starter.process.loss(answer, x0, eps, levels, None, as_velocity)
+
+
+def times(count: int, draw: torch.Generator, device: torch.device) -> Tensor:
+    """Times to train at, before the schedule's shift, (count,): most as `TIMES` says, the rest uniform."""
+    mean, deviation = TIMES
+    usual = torch.sigmoid(mean + deviation * torch.randn(count, generator=draw, device=device))
+    uniform, which = torch.rand((2, count), generator=draw, device=device)
+    return torch.where(which < ANY_TIME, uniform, usual)
 
 
 def learning_rate(chosen: Preset, length: int, fresh: bool) -> LearningRate:

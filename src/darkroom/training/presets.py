@@ -42,8 +42,10 @@ def preset(name: str) -> Preset:
 
 
 def _spelling(world: World, longest: int) -> World:
-    """The world with letters at random on nine signs in ten."""
-    return replace(world, words=world.words + spelling(longest))
+    """The world with letters at random on nine signs in ten, and more of the coloured boards, which take
+    longer to learn than white ones: each colour mixes with letters in its own way.
+    """
+    return replace(world, words=world.words + spelling(longest), plain_signs=0.3)
 
 
 def _cpu() -> Preset:

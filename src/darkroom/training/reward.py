@@ -9,6 +9,7 @@ is computed here. True pictures beside them keep pictures looking as they should
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,9 +24,10 @@ from darkroom.diffusion.grids import trailing
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.samplers import dpmpp_2m, sample
 from darkroom.errors import DarkroomError
+from darkroom.evaluation.findings import Findings
 from darkroom.evaluation.judge import TUTOR, Judge
 from darkroom.evaluation.judge import load as load_judge
-from darkroom.evaluation.requirements import Requirement, check
+from darkroom.evaluation.requirements import Requirement, Spelled
 from darkroom.evaluation.told import requirements_of
 from darkroom.families.starter import Painter, Starter
 from darkroom.training.ema import Decay
@@ -55,6 +57,23 @@ OWN_WEIGHT = 3.0
 SPREAD = 0.4
 """The difference of a picture's reward from its prompt's mean that counts in full."""
 
+# How often each skill is practised: what is right nearly always, or nearly never, teaches little.
+SKILLS = (
+    ("one", 0.02),
+    ("two", 0.03),
+    ("count", 0.10),
+    ("colour", 0.13),
+    ("position", 0.02),
+    ("stack", 0.05),
+    ("depth", 0.09),
+    ("three", 0.08),
+    ("mixed", 0.14),
+    ("arrangement", 0.08),
+    ("worn", 0.12),
+    ("held", 0.03),
+    ("crowd", 0.06),
+    ("word", 0.05),
+)
 _EXACT = 5  # the stream of draws for captions
 
 
@@ -70,12 +89,12 @@ class Practice:
     seed: int
 
     @property
-    def scenes_seed(self) -> int:
-        """The seed of the scenes to practise, others than those of true pictures."""
-        return mix("practice", self.seed)
+    def scenes(self) -> SceneDataset:
+        """The scenes to practise, others than those of true pictures."""
+        return SceneDataset(replace(self.true.dataset.world, skills=SKILLS), mix("practice", self.seed))
 
     def __call__(self, step: int) -> Batch:
-        scenes = SceneDataset(self.true.dataset.world, self.scenes_seed)
+        scenes = self.scenes
         numbers = range(step * PROMPTS, (step + 1) * PROMPTS)
         told = [scenes.scene(i) for i in numbers]
         captions = [
@@ -219,15 +238,28 @@ def painted(
 
 
 def rewards(judge: Judge, pictures: np.ndarray, wanted: Sequence[Sequence[Requirement]]) -> Tensor:
-    """What each picture (P * K, H, W, 3) of P prompts earns: (P, K), 1 if it is right, else up to 0.15.
+    """What each picture (P * K, H, W, 3) of P prompts earns: (P, K), 1 if it is right, 0.2 with one fault.
 
-    The fewer faults, the more, so that pictures of a prompt that is never right differ.
+    The fewer faults, the more, so that pictures of a prompt that is never right differ; a word that is nearly
+    right is less than a fault.
     """
     with torch.autocast(judge.device.type, enabled=False):
         seen = judge.look(pictures)
     each = len(seen) // len(wanted)
-    faults = torch.tensor([len(check(wanted[i // each], one).reasons) for i, one in enumerate(seen)])
-    return torch.where(faults == 0, 1.0, 0.3 / (1 + faults)).unflatten(0, (-1, each))
+    faults = torch.tensor([faults_of(wanted[i // each], one) for i, one in enumerate(seen)])
+    return (1 / (1 + 4 * faults)).unflatten(0, (-1, each))
+
+
+def faults_of(wanted: Sequence[Requirement], seen: Findings) -> float:
+    """How many faults a picture has; a wrong word is a part of one, as its letters are wrong."""
+    return sum(_faults(requirement, seen) for requirement in wanted)
+
+
+def _faults(requirement: Requirement, seen: Findings) -> float:
+    if not isinstance(requirement, Spelled):
+        return float(len(list(requirement.faults(seen))))
+    said = [sign.word or "" for sign in seen.of(("sign",))]
+    return 1 - max((SequenceMatcher(None, word, requirement.word).ratio() for word in said), default=0.0)
 
 
 def advantages(earned: Tensor) -> Tensor:

@@ -171,7 +171,7 @@ def word(rng: np.random.Generator, world: World) -> Scene:
     """A sign with a word on it, now and then with another thing beside it."""
     where = setting(rng, world)
     text = pick(rng, world.words)
-    own = tint(rng, world, "sign", where.ground, own=0.6)
+    own = tint(rng, world, "sign", where.ground, own=world.plain_signs)
     if chance(rng, 0.75):
         box = somewhere(rng, size_of("sign", world.size(rng, 0.5, 0.8), word=text), world.snap)
         return show(rng, "word", where, [Thing("sign", box, own, word=text)])
