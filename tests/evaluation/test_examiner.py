@@ -10,11 +10,14 @@ from darkroom.data.scenes.world import full_world, small_world
 from darkroom.errors import DarkroomError, UnknownName
 from darkroom.evaluation.calibration import threshold
 from darkroom.evaluation.command import world_of
-from darkroom.evaluation.examiner import Examiner, ExaminerConfig
+from darkroom.evaluation.examiner import Examiner, ExaminerConfig, as_images
 from darkroom.evaluation.findings import truth
 from darkroom.evaluation.judge import THRESHOLD, Judge, load, save
 from darkroom.evaluation.lessons import Lessons, anywhere
+from darkroom.evaluation.reader import boards
+from darkroom.evaluation.reading import reader
 from darkroom.evaluation.recipe import TruePictures, config_of, examiner, losses
+from darkroom.evaluation.ship import ship
 from darkroom.evaluation.wear import worn_out
 from darkroom.training.data import Batches
 from darkroom.training.loop import train, weights
@@ -24,13 +27,15 @@ SMALL = ExaminerConfig(("cat", "sign"), ("red",), ("white", "blue"), ("day", "ra
 
 def test_a_file_gives_back_what_was_saved_in_half_precision(tmp_path):
     torch.manual_seed(0)
-    judge, path = Judge(Examiner(SMALL), [0.3, 0.5]), tmp_path / "examiner.safetensors"
+    judge, path = Judge(Examiner(SMALL), thresholds=[0.3, 0.5]), tmp_path / "examiner.safetensors"
     save(judge, path)
     back = load(path)
     assert back.config == SMALL and back.thresholds == [0.3, 0.5]
-    pairs = zip(judge.network.state_dict().values(), back.network.state_dict().values(), strict=True)
-    assert all(torch.allclose(a.float(), b.float(), atol=1e-3, rtol=1e-3) for a, b in pairs)
-    assert path.stat().st_size < 2.5 * sum(p.numel() for p in judge.network.parameters()) + 20_000
+    for part, other in ((judge.network, back.network), (judge.reader, back.reader)):
+        pairs = zip(part.state_dict().values(), other.state_dict().values(), strict=True)
+        assert all(torch.allclose(a.float(), b.float(), atol=1e-3, rtol=1e-3) for a, b in pairs)
+    weights = sum(p.numel() for part in (judge.network, judge.reader) for p in part.parameters())
+    assert path.stat().st_size < 2.5 * weights + 20_000
 
 
 def test_a_wrong_file_is_refused_in_a_sentence(tmp_path):
@@ -98,14 +103,25 @@ def test_batches_are_functions_of_their_step():
     assert all(np.array_equal(one[name], again[name]) for name in one)
     assert not np.array_equal(one["images"], other["images"])
     assert one["images"].shape == (8, 128, 128, 3) and one["images"].dtype == np.uint8
-    assert len(one["signs"]) == len(one["words"])
 
 
-def test_the_smoke_recipe_trains_and_its_weights_judge(tmp_path):
-    recipe = examiner("smoke")
-    train(recipe, tmp_path, quiet=True)
-    judge = Judge(weights(tmp_path, recipe))
-    assert len(judge.look(recipe.batch(0)["images"])) == 8
+def test_the_smoke_recipes_train_and_their_weights_judge(tmp_path):
+    for recipe in (examiner("smoke", 5), reader("smoke", 5)):
+        train(recipe, tmp_path / recipe.name, quiet=True)
+    path = tmp_path / "judge.safetensors"
+    judge = ship(tmp_path / "examiner", tmp_path / "reader", "smoke", 5, path, scenes=8)
+    assert len(judge.look(examiner("smoke").batch(0)["images"])) == 8
+    read = weights(tmp_path / "reader", reader("smoke", 5)).layers[0].weight
+    assert torch.allclose(judge.reader.layers[0].weight, read, atol=1e-3)
+
+
+def test_the_readers_signs_say_anything_and_lie_where_they_are_said_to():
+    recipe = reader("smoke")
+    batch = Batches(recipe.batch)[0]
+    assert len(batch["words"]) == len(batch["boxes"]) == len(batch["picture"]) >= 8
+    assert len({len(word) for word in batch["words"]}) > 2
+    cut = boards(as_images(batch["images"]), batch["picture"], batch["boxes"])
+    assert (cut.amax((1, 2, 3)) - cut.amin((1, 2, 3))).min() > 0.5, "letters differ from their board"
 
 
 def test_an_unknown_preset_is_named():

@@ -20,7 +20,7 @@ FEW = 8.0  # pictures' worth of trust in the common threshold
 
 def calibrated(judge: Judge, scenes: Sequence[Scene], seed: int = 0) -> Judge:
     """The examiner with the thresholds that err least on scenes, every second one of them worn out."""
-    eager = Judge(judge.network, [LOWEST] * len(judge.config.kinds))
+    eager = Judge(judge.network, judge.reader, [LOWEST] * len(judge.config.kinds))
     pictures = [render(scene, SIDE) for scene in scenes]
     pictures[1::2] = [worn_out(p, philox(seed, i)) for i, p in enumerate(pictures[1::2])]
     right: dict[str, list[float]] = {kind: [] for kind in judge.config.kinds}
@@ -32,7 +32,8 @@ def calibrated(judge: Judge, scenes: Sequence[Scene], seed: int = 0) -> Judge:
             (right if match else wrong)[thing.kind].append(thing.score)
             if match:
                 there.remove(match)
-    return Judge(judge.network, [threshold(right[kind], wrong[kind]) for kind in judge.config.kinds])
+    best = [threshold(right[kind], wrong[kind]) for kind in judge.config.kinds]
+    return Judge(judge.network, judge.reader, best)
 
 
 def _match(thing: Finding, there: Sequence[Finding]) -> Finding | None:

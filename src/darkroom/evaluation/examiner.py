@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .reader import Reader
-
 SIDE = 128
 CELL, CELLS = 4, 32
 
@@ -68,7 +66,7 @@ class Residual(nn.Module):
 
 
 class Examiner(nn.Module):
-    """A picture's maps, what stands at a spot, and what a sign says."""
+    """A picture's maps, and what stands at a spot."""
 
     def __init__(self, config: ExaminerConfig) -> None:
         super().__init__()
@@ -87,7 +85,6 @@ class Examiner(nn.Module):
         self.answer = nn.Sequential(
             nn.Linear(config.features + b + 32, 128), nn.ReLU(), nn.Linear(128, 4 + len(config.colours) + 1)
         )
-        self.reader = Reader()
 
     def forward(self, images: Tensor) -> Maps:
         """Look at images (B, 3, 128, 128) in [-1, 1]."""

@@ -17,21 +17,25 @@ from darkroom.errors import DarkroomError
 from .decoding import decode
 from .examiner import SIDE, Examiner, ExaminerConfig, Maps, as_images
 from .findings import Finding, Findings
-from .reader import boards, spell
+from .reader import Reader, boards, spell
 
 FORMAT = "darkroom.examiner.1"
 SHIPPED = Path(__file__).parent / "assets" / "examiner.safetensors"
 TUTOR = SHIPPED.with_name("tutor.safetensors")
 """An examiner of another seed: a painter that is tuned by one judge must be measured by another."""
+READER = "reader."  # what the names of the reader's tensors begin with in a file
 AT_ONCE = 32
 THRESHOLD = 0.35
 
 
 class Judge:
-    """An examiner with the thresholds, one a kind, over which it believes its own eyes."""
+    """An examiner with the thresholds, one a kind, over which it believes its eyes, and a reader of signs."""
 
-    def __init__(self, network: Examiner, thresholds: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, network: Examiner, reader: Reader | None = None, thresholds: Sequence[float] | None = None
+    ) -> None:
         self.network = network.eval().requires_grad_(False)
+        self.reader = (reader or Reader()).eval().requires_grad_(False)
         self.config = network.config
         self.thresholds = list(thresholds or [THRESHOLD] * len(self.config.kinds))
         if len(self.thresholds) != len(self.config.kinds):
@@ -43,6 +47,12 @@ class Judge:
     def device(self) -> torch.device:
         """Where the weights live."""
         return self.network.heat.weight.device
+
+    def to(self, device: str | torch.device) -> "Judge":
+        """This judge, moved to a device."""
+        self.network.to(device)
+        self.reader.to(device)
+        return self
 
     def look(self, pictures: np.ndarray) -> list[Findings]:
         """What is in each of pictures, uint8 (N, H, W, 3); other sizes than 128 are scaled to it."""
@@ -67,7 +77,7 @@ class Judge:
             return found
         picture = torch.tensor([i for i, _ in signs], device=self.device)
         boxes = torch.tensor([sign.box for _, sign in signs], device=self.device)
-        words = spell(self.network.reader(boards(images, picture, boxes)))
+        words = spell(self.reader(boards(images, picture, boxes)))
         said = {id(sign): word for (_, sign), word in zip(signs, words, strict=True)}
         return [[replace(t, word=said[id(t)]) if id(t) in said else t for t in things] for things in found]
 
@@ -85,7 +95,8 @@ def _sized(picture: np.ndarray) -> np.ndarray:
 
 def save(judge: Judge, path: Path) -> None:
     """Write one safetensors file: weights in half precision; configuration and thresholds in the metadata."""
-    state = judge.network.state_dict()
+    read = {READER + name: tensor for name, tensor in judge.reader.state_dict().items()}
+    state = judge.network.state_dict() | read
     half = {
         k: v.to(torch.float16 if v.is_floating_point() else v.dtype).contiguous() for k, v in state.items()
     }
@@ -110,12 +121,15 @@ def load(path: Path = SHIPPED) -> Judge:
     if metadata.get("format") != FORMAT:
         raise DarkroomError(f"'{path}' is no examiner of the format {FORMAT}; name the file of an examiner.")
     facts = json.loads(metadata["examiner"])
-    network = Examiner(_config(facts["config"]))
+    network, reader = Examiner(_config(facts["config"])), Reader()
+    read = {k.removeprefix(READER): tensors.pop(k) for k in list(tensors) if k.startswith(READER)}
     try:
         network.load_state_dict(tensors)
+        reader.load_state_dict(read)
     except RuntimeError as error:
         raise DarkroomError(f"'{path}' does not fit its own description: {error}") from error
-    return Judge(network.to(memory_format=torch.channels_last), facts["thresholds"])  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Judge(network, reader, facts["thresholds"])
 
 
 def _config(facts: dict[str, object]) -> ExaminerConfig:

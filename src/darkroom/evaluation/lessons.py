@@ -30,9 +30,8 @@ SKILLS = (
     ("worn", 0.08),
     ("held", 0.06),
     ("crowd", 0.14),
-    ("word", 0.30),
+    ("word", 0.12),
 )
-SIGNS = 0.06  # the part of a heap that is signs besides: letters take longer to learn than things
 SMALLEST = 0.11  # side of a thing in a heap: a balloon held in a crowd is not much larger
 HIDDEN = 0.3  # the largest part of a thing in a heap that another may cover
 MOST = 8
@@ -47,19 +46,12 @@ class Lessons:
 
     def scene(self, index: int) -> Scene:
         rng = philox(self.seed, index)
-        scene = heap(rng, self.world) if chance(rng, HEAPS) else draw(rng, self.world, weighted(rng, SKILLS))
-        return respelled(rng, scene) if chance(rng, 0.7) else scene
+        return heap(rng, self.world) if chance(rng, HEAPS) else draw(rng, self.world, weighted(rng, SKILLS))
 
 
 def anywhere(world: World) -> World:
     """The world with all its combinations, and things of every size at every place."""
     return replace(world, holds_out=False, snap=0.0, sizes=tuple(n / 100 for n in range(16, 67)))
-
-
-def respelled(rng: np.random.Generator, scene: Scene) -> Scene:
-    """The scene with letters at random on its signs, so that no word is easier to read than another."""
-    things = [replace(t, word=_letters(rng, len(t.word))) if t.word else t for t in scene.things]
-    return replace(scene, things=tuple(things))
 
 
 def _letters(rng: np.random.Generator, count: int) -> str:
@@ -83,7 +75,7 @@ def _hides(a: Box, b: Box) -> bool:
 
 
 def _any_thing(rng: np.random.Generator, world: World, where: Setting, largest: float) -> Thing:
-    kind = "sign" if chance(rng, SIGNS) and "sign" in world.kinds else pick(rng, world.kinds)
+    kind = pick(rng, world.kinds)
     entry = CATALOGUE[kind]
     colour = tint(rng, world, kind, where.ground)
     word = _letters(rng, 1 + int(rng.random() * 6)) if kind == "sign" else None

@@ -18,12 +18,9 @@ from darkroom.training.recipe import Batch, Recipe, generator
 from .examiner import SIDE, Examiner, ExaminerConfig, as_images
 from .findings import truth
 from .lessons import Lessons, anywhere
-from .reader import boards, reading_loss
 from .targets import (
     around_loss,
     asked_loss,
-    boxes_at,
-    boxes_from,
     bumps,
     heat_loss,
     nearby,
@@ -33,7 +30,6 @@ from .targets import (
 from .wear import worn_out
 
 _WEAR = 1  # the stream of draws for wear
-JITTER = 0.06  # how far, in parts of its size, a sign's box is off while reading is learnt
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ class TruePictures:
     """Batches of worn pictures with the truth about them.
 
     images uint8 (B, 128, 128, 3); things float32 (N, 7), see `targets.rows_of`; around int64 (B, 2), the
-    numbers of ground and light; signs int64 (M,), the rows of signs; words, a list of what they say.
+    numbers of ground and light.
     """
 
     lessons: Lessons
@@ -95,7 +91,6 @@ class TruePictures:
                 worn_out(picture, philox(self.lessons.seed, i, _WEAR))
                 for i, picture in zip(numbers, images, strict=True)
             ]
-        words = [f.word for one in seen for f in one.things if f.kind in self.config.kinds]
         around = [
             (self.config.grounds.index(scene.ground), self.config.lights.index(scene.light))
             for scene in scenes
@@ -104,8 +99,6 @@ class TruePictures:
             "images": np.stack(images),
             "things": rows_of(self.config, seen),
             "around": np.array(around, np.int64),
-            "signs": np.array([i for i, word in enumerate(words) if word], np.int64),
-            "words": [word for word in words if word],
         }
 
 
@@ -124,22 +117,7 @@ def losses(network: Examiner, batch: Batch, draw: torch.Generator) -> dict[str, 
         "around": around_loss(maps, batch["around"]),
     }
     loss = parts["heat"] + parts["box"] + 0.5 * parts["colour"] + 0.1 * parts["around"]
-    if batch["words"]:
-        parts["reading"] = _reading(network, images, batch, draw)
-        loss = loss + 0.3 * parts["reading"]
     return {"loss": loss, **parts}
-
-
-def _reading(network: Examiner, images: Tensor, batch: Batch, draw: torch.Generator) -> Tensor:
-    """The reading loss on signs whose boxes are a little off."""
-    things = things_of(batch["things"][batch["signs"]])
-    spots = nearby(things, torch.zeros_like(things.centre, dtype=torch.long))
-    boxes = boxes_from(spots, boxes_at(spots, things))
-    size = torch.cat([boxes[:, 2:] - boxes[:, :2]] * 2, dim=1)
-    off = torch.rand(boxes.shape, generator=draw, device=boxes.device) * 2 - 1
-    return reading_loss(
-        network.reader(boards(images, things.picture, boxes + JITTER * size * off)), batch["words"]
-    )
 
 
 def examiner(name: str = "cpu", seed: int = 0) -> Recipe:

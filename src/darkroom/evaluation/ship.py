@@ -1,6 +1,7 @@
-"""From a run to the examiner that ships: ``python -m darkroom.evaluation.ship runs/examiner-cpu``."""
+"""From runs to the examiner that ships: ``python -m darkroom.evaluation.ship --eyes runs/examiner-cpu``."""
 
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -10,9 +11,11 @@ from darkroom.data.scenes.skills import SKILLS, draw
 from darkroom.data.scenes.world import World
 
 from .evaluate import measure_trust
+from .examiner import Examiner
 from .judge import SHIPPED, Judge, load, save
 from .lessons import Lessons, anywhere
 from .prompts import held_out_prompts
+from .reader import Reader
 
 UNSEEN = 1  # the seed of scenes that no examiner trains on
 
@@ -25,30 +28,47 @@ def validation_scenes(world: World, count: int) -> list[Scene]:
     return [lessons.scene(i) for i in range(count // 2)] + as_laid
 
 
-def ship(run: Path, preset: str, seed: int = 0, path: Path = SHIPPED, scenes: int = 3000) -> Judge:
-    """Take the averaged weights of a run, whose seed is told, calibrate them and write them to ``path``."""
+def ship(
+    eyes: Path | None,
+    reader: Path | None,
+    preset: str,
+    seed: int = 0,
+    path: Path = SHIPPED,
+    scenes: int = 3000,
+) -> Judge:
+    """Write an examiner to ``path``: the averaged weights of a run of the examiner, calibrated, and of one of
+    its reader, both of the seed that is told. What has no run stays as it ships.
+    """
     from darkroom.training.loop import weights
 
     from .calibration import calibrated
+    from .reading import reader as reader_recipe
     from .recipe import examiner
     from .recipe import preset as preset_of
 
-    judge = Judge(weights(run, examiner(preset, seed)))  # type: ignore[arg-type]
-    save(calibrated(judge, validation_scenes(preset_of(preset).world, scenes)), path)
+    judge = load()
+    if reader:
+        read = cast(Reader, weights(reader, reader_recipe(preset, seed)))
+        judge = Judge(judge.network, read, judge.thresholds)
+    if eyes:
+        judge = Judge(cast(Examiner, weights(eyes, examiner(preset, seed))), judge.reader)
+        judge = calibrated(judge, validation_scenes(preset_of(preset).world, scenes))
+    save(judge, path)
     return load(path)
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, exists=True))
+@click.option("--eyes", type=click.Path(path_type=Path, exists=True), help="A run of the examiner.")
+@click.option("--reader", type=click.Path(path_type=Path, exists=True), help="A run of its reader.")
 @click.option("--preset", default="cpu", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="The run's.")
+@click.option("--seed", default=0, show_default=True, help="The runs'.")
 @click.option("--out", type=click.Path(path_type=Path), default=SHIPPED)
 @click.option("--scenes", default=200, show_default=True, help="Held-out scenes a skill to measure on.")
-def main(run: Path, preset: str, seed: int, out: Path, scenes: int) -> None:
-    """Ship a run's examiner, and say how well it judges true pictures and wrong ones."""
+def main(eyes: Path | None, reader: Path | None, preset: str, seed: int, out: Path, scenes: int) -> None:
+    """Ship what runs have learnt, and say how well it judges true pictures and wrong ones."""
     from .recipe import preset as preset_of
 
-    judge, world = ship(run, preset, seed, out), preset_of(preset).world
+    judge, world = ship(eyes, reader, preset, seed, out), preset_of(preset).world
     for skill in SKILLS:
         told = [prompt.scene for prompt in held_out_prompts(world, skill, scenes, 1) if prompt.scene]
         trust = measure_trust(told, world, judge)

@@ -20,6 +20,7 @@ COURSES = {
 RECIPES = {
     "autoencoder": "darkroom.training.autoencoder:autoencoder",
     "examiner": "darkroom.evaluation.recipe:examiner",
+    "reader": "darkroom.evaluation.reading:reader",
 }
 """Trainings of one recipe: a function (preset, seed) that returns it. All are imported when asked for."""
 

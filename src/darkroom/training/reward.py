@@ -212,8 +212,7 @@ def judge_of(chosen: Preset) -> Judge:
             f"the judge that ships does not know {len(unknown)} kinds of things of this preset, such as "
             f"'{unknown[0]}'; reward tuning is for the preset 'cpu' so far."
         )
-    judge.network.to(chosen.device)
-    return judge
+    return judge.to(chosen.device)
 
 
 def learning_rate(chosen: Preset, steps: int) -> LearningRate:
