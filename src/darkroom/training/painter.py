@@ -136,19 +136,25 @@ def painter(
     )
 
 
-def velocity_losses(answer: Network, x0: Tensor, draw: torch.Generator) -> Tensor:
-    """The velocity loss of each row of latents (B, C, H, W) at a time of its own: (B,)."""
-    levels = Starter.process.schedule.at(times(len(x0), draw, x0.device))
+def velocity_losses(
+    answer: Network, x0: Tensor, draw: torch.Generator, any_time: float | Tensor = ANY_TIME
+) -> Tensor:
+    """The velocity loss of each row of latents (B, C, H, W) at a time of its own, see `times`: (B,)."""
+    levels = Starter.process.schedule.at(times(len(x0), draw, x0.device, any_time))
     eps = torch.randn(x0.shape, generator=draw, device=x0.device)
     return Starter.process.loss(answer, x0, eps, levels, None, as_velocity)
 
 
-def times(count: int, draw: torch.Generator, device: torch.device) -> Tensor:
-    """Times to train at, before the schedule's shift, (count,): most as `TIMES` says, the rest uniform."""
+def times(
+    count: int, draw: torch.Generator, device: torch.device, any_time: float | Tensor = ANY_TIME
+) -> Tensor:
+    """Times to train at, before the schedule's shift, (count,): uniform with the probability ``any_time``, a
+    number or (count,), else as `TIMES` says.
+    """
     mean, deviation = TIMES
     usual = torch.sigmoid(mean + deviation * torch.randn(count, generator=draw, device=device))
     uniform, which = torch.rand((2, count), generator=draw, device=device)
-    return torch.where(which < ANY_TIME, uniform, usual)
+    return torch.where(which < any_time, uniform, usual)
 
 
 def learning_rate(chosen: Preset, length: int, fresh: bool) -> LearningRate:
