@@ -20,7 +20,7 @@ from darkroom.families.starter import Starter, load
 from darkroom.training import reward as module
 from darkroom.training.command import train
 from darkroom.training.presets import preset
-from darkroom.training.reward import advantages, judge_of, painted, reward, rewards
+from darkroom.training.reward import advantages, judge_of, painted, practised, reward, rewards
 from darkroom.training.state import State
 
 
@@ -67,6 +67,14 @@ def test_a_word_with_one_wrong_letter_is_nearer_than_another_word():
 def test_pictures_are_compared_with_those_of_their_own_prompt():
     gains = advantages(torch.tensor([[1.0, 1.0], [0.2, 0.0], [1.0, 0.0]]))
     assert gains.tolist() == [[0, 0], pytest.approx([0.25, -0.25]), [1, -1]]
+
+
+def test_what_is_wrong_is_pushed_away_less_the_further_it_is():
+    losses = torch.tensor([0.1, 1.0, 9.0, 0.1, 9.0], requires_grad=True)
+    practised(losses, torch.tensor([-1.0, -1.0, -1.0, 0.5, 0.5])).sum().backward()
+    near, far, gone, *liked = losses.grad.tolist()  # type: ignore[union-attr]
+    assert -1 < near < 2 * far < 10 * gone < 0
+    assert liked == [0.5, 0.5]
 
 
 def test_prompts_to_practise_are_never_held_out_and_tell_all(start: Starter):

@@ -135,7 +135,7 @@ class RewardLoss:
         told = torch.cat([batch["words"], words[rows]]), torch.cat([batch["letters"], letters[rows]])
         uniform = torch.where(torch.arange(len(x0), device=x0.device) < TRUE_ROWS, ANY_TIME, 0.0)
         each = velocity_losses(lambda x, time, _: network(*told, x, time), x0, draw, uniform)
-        velocity, practice = each[:TRUE_ROWS].mean(), (gains[rows] * each[TRUE_ROWS:]).mean()
+        velocity, practice = each[:TRUE_ROWS].mean(), practised(each[TRUE_ROWS:], gains[rows]).mean()
         right = (earned == 1).float().mean()
         loss = velocity + OWN_WEIGHT * practice
         return {"loss": loss, "velocity": velocity, "practice": practice, "right": right}
@@ -177,7 +177,8 @@ def reward(name: str, start: Starter, *, steps: int | None = None, seed: int = 0
         ema=(Decay(0.99),),
         sheet=loss.sheet,
         sheet_every=max(50, length // 8),
-        checkpoint_every=50,
+        checkpoint_every=100,
+        keep=4,  # to go back to, where practice goes astray
         workers=chosen.workers,
         device=chosen.device,
         compile=("text", "network") if chosen.compile else (),
@@ -264,6 +265,14 @@ def _faults(requirement: Requirement, seen: Findings) -> float:
         return float(len(list(requirement.faults(seen))))
     said = [sign.word or "" for sign in seen.of(("sign",))]
     return 1 - max((SequenceMatcher(None, word, requirement.word).ratio() for word in said), default=0.0)
+
+
+def practised(losses: Tensor, gains: Tensor) -> Tensor:
+    """The loss of own pictures (N,) with gains in [-1, 1]: what is to be left pushes less the further it is.
+
+    Without that bound a painter that has left a wrong picture is pushed on, ever harder.
+    """
+    return gains * torch.where(gains > 0, losses, losses / (1 + losses))
 
 
 def advantages(earned: Tensor) -> Tensor:
