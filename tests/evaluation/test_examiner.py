@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from darkroom.data.scenes.render import render
@@ -17,7 +18,7 @@ from darkroom.evaluation.lessons import Lessons, anywhere
 from darkroom.evaluation.reader import boards
 from darkroom.evaluation.reading import reader
 from darkroom.evaluation.recipe import TruePictures, config_of, examiner, losses
-from darkroom.evaluation.ship import ship
+from darkroom.evaluation.ship import main, ship
 from darkroom.evaluation.wear import worn_out
 from darkroom.training.data import Batches
 from darkroom.training.loop import train, weights
@@ -113,6 +114,16 @@ def test_the_smoke_recipes_train_and_their_weights_judge(tmp_path):
     assert len(judge.look(examiner("smoke").batch(0)["images"])) == 8
     read = weights(tmp_path / "reader", reader("smoke", 5)).layers[0].weight
     assert torch.allclose(judge.reader.layers[0].weight, read, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [([], "--eyes or --reader"), (["--reader", "."], "no checkpoint"), (["--reader", "no"], "exist")],
+)
+def test_what_cannot_be_shipped_is_said_in_a_sentence(given, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, [*given, "--out", "judge.safetensors"])
+    assert result.exit_code and said in result.output and not list(tmp_path.iterdir())
 
 
 def test_the_readers_signs_say_anything_and_lie_where_they_are_said_to():

@@ -9,6 +9,7 @@ from darkroom.data.scenes.chance import philox
 from darkroom.data.scenes.graph import Scene
 from darkroom.data.scenes.skills import SKILLS, draw
 from darkroom.data.scenes.world import World
+from darkroom.errors import DarkroomError
 
 from .evaluate import measure_trust
 from .examiner import Examiner
@@ -68,7 +69,12 @@ def main(eyes: Path | None, reader: Path | None, preset: str, seed: int, out: Pa
     """Ship what runs have learnt, and say how well it judges true pictures and wrong ones."""
     from .recipe import preset as preset_of
 
-    judge, world = ship(eyes, reader, preset, seed, out), preset_of(preset).world
+    if not (eyes or reader):
+        raise click.UsageError("there is nothing new to ship; name a run with --eyes or --reader.")
+    try:
+        judge, world = ship(eyes, reader, preset, seed, out), preset_of(preset).world
+    except DarkroomError as error:
+        raise click.ClickException(str(error)) from None
     for skill in SKILLS:
         told = [prompt.scene for prompt in held_out_prompts(world, skill, scenes, 1) if prompt.scene]
         trust = measure_trust(told, world, judge)
