@@ -14,6 +14,7 @@ from darkroom.training.recipe import Recipe
 COURSES = {
     "starter": "darkroom.training.starter:train_starter",
     "reward": "darkroom.training.reward:train_reward",
+    "lesson": "darkroom.training.lesson:train_lesson",
 }
 """Trainings that end with a starter's file: a function (preset, out, **options) that returns what it made."""
 
@@ -37,16 +38,22 @@ def train(
     quiet: bool = False,
     start: str | None = None,
     seed: int = 0,
+    skill: str | None = None,
 ) -> Path:
     """Train by name into ``out`` ("runs/NAME-PRESET"); ``steps`` replaces the length of the (longest) run.
 
     ``start`` names a starter to begin with, a file or "starter" for the one that ships; ``seed`` chooses the
-    pictures and the first weights. Returns what was made: a checkpoint, or the starter's file. Everything
-    else is as in :func:`darkroom.training.loop.train`. Raises UnknownName, what is said about the preset, and
-    DarkroomError for a ``start`` that the training cannot use.
+    pictures and the first weights, ``skill`` what a lesson teaches. Returns what was made: a checkpoint, or
+    the starter's file. Everything else is as in :func:`darkroom.training.loop.train`. Raises UnknownName,
+    what is said about the preset, and DarkroomError for a ``start`` or a ``skill`` that the training cannot
+    use.
     """
     folder = out or Path("runs") / f"{name}-{preset}"
     how: dict[str, Any] = {"resume": resume, "max_minutes": max_minutes, "finish": finish, "quiet": quiet}
+    if skill:
+        if name != "lesson":
+            raise DarkroomError(f"{name} has no single skill; leave --skill out, or train a lesson.")
+        how["skill"] = skill
     if name in COURSES:
         course: Callable[..., Path] = function(COURSES[name])
         return course(preset, folder, steps=steps, seed=seed, start=start and locate(start), **how)

@@ -145,6 +145,27 @@ def velocity_losses(
     return Starter.process.loss(answer, x0, eps, levels, None, as_velocity)
 
 
+def held_losses(
+    after: Network,
+    before: Network,
+    x0: Tensor,
+    draw: torch.Generator,
+    any_time: float | Tensor = ANY_TIME,
+) -> tuple[Tensor, Tensor]:
+    """The velocity loss of each row, and the square of the velocity's way from what it was: (B,) both.
+
+    ``after`` learns, ``before`` does not.
+    """
+    process = Starter.process
+    level = process.schedule.at(times(len(x0), draw, x0.device, any_time))
+    x = process.corrupt(x0, torch.randn(x0.shape, generator=draw, device=x0.device), level)
+    with torch.no_grad():
+        was = process.denoise(before, x, level, None)
+    now, weight = process.denoise(after, x, level, None), as_velocity(level)
+    to, way = ((now - other).float().square().flatten(1).mean(1) for other in (x0, was))
+    return weight * to, weight * way
+
+
 def times(
     count: int, draw: torch.Generator, device: torch.device, any_time: float | Tensor = ANY_TIME
 ) -> Tensor:

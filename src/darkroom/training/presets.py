@@ -28,6 +28,7 @@ class Preset:
     device: str
     compile: tuple[str, ...]
     reward_steps: int
+    lesson_steps: int
     vocabulary_captions: int = 30_000
 
 
@@ -64,7 +65,8 @@ def _cpu() -> Preset:
         workers=1,
         device="cpu",
         compile=("",),
-        reward_steps=400,
+        reward_steps=1300,
+        lesson_steps=4000,
     )
 
 
@@ -85,6 +87,7 @@ def _gpu() -> Preset:
         device="cuda",
         compile=("",),
         reward_steps=2000,
+        lesson_steps=2000,
     )
 
 
@@ -105,5 +108,6 @@ def _smoke() -> Preset:
         device="cpu",
         compile=(),
         reward_steps=2,
+        lesson_steps=4,
         vocabulary_captions=200,
     )

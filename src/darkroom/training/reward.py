@@ -3,7 +3,8 @@
 Negative-aware fine-tuning (Zheng et al. 2025, DiffusionNFT, arXiv 2509.16117). Its loss of the policy draws
 velocities towards good pictures and away from bad ones. With one update a picture, the policy that painted is
 the one that learns, and the gradient is that of the velocity loss on each picture times its advantage, which
-is computed here. True pictures beside them keep pictures looking as they should.
+is computed here. What the painter said before holds it, so that pictures look as they did: that asks for
+nothing as long as nothing has changed, where a loss on true pictures would be mostly noise.
 """
 
 import copy
@@ -30,11 +31,12 @@ from darkroom.evaluation.judge import load as load_judge
 from darkroom.evaluation.requirements import Requirement, Spelled
 from darkroom.evaluation.told import requirements_of
 from darkroom.families.starter import Painter, Starter
+from darkroom.text.tokenizer import Tokenizer
 from darkroom.training.ema import Decay
 from darkroom.training.loop import train, weights
 from darkroom.training.optimizer import LearningRate, OptimizerRecipe
-from darkroom.training.painter import ANY_TIME, SHEET_PROMPTS, sample_sheet, velocity_losses
-from darkroom.training.pictures import CaptionedPictures, to_pixels, to_signal
+from darkroom.training.painter import SHEET_PROMPTS, held_losses, sample_sheet
+from darkroom.training.pictures import to_pixels
 from darkroom.training.presets import Preset, preset
 from darkroom.training.recipe import Batch, Recipe, generator, mix
 from darkroom.training.starter import beginning, export, history
@@ -48,11 +50,15 @@ PROMPTS, PICTURES = 16, 8
 STEPS = 8
 """Sampling steps of a picture, without guidance: what guidance adds, the painter is to learn."""
 
-TRUE_ROWS, BEST_AND_WORST, REPEATS = 32, 48, 2
-"""What a step learns from: true pictures, and own ones of the largest advantages, at so many times each."""
+BEST_AND_WORST, REPEATS, UNTOLD = 48, 3, 16
+"""What a step learns from: own pictures of the largest advantages, at so many times each, and some more
+without their prompt, which only hold what guidance compares with."""
 
-OWN_WEIGHT = 3.0
-"""What the mean over own pictures weighs beside that over true ones."""
+HOLD = 0.2
+"""What the square of a velocity's way from what it was before weighs."""
+
+FURTHEST = 3.0
+"""What the loss of a wrong picture counts at most: several times that of a right one."""
 
 SPREAD = 0.4
 """The difference of a picture's reward from its prompt's mean that counts in full."""
@@ -79,30 +85,24 @@ _EXACT = 5  # the stream of draws for captions
 
 @dataclass(frozen=True)
 class Practice:
-    """Batches of true pictures, as ``true`` makes them, and prompts to paint with what must be seen.
+    """Prompts to paint with what must be seen: exact captions of ``scenes``, so what is held out stays so.
 
-    Besides ``true``'s: prompts (P, L) and prompt letters (P, L, slots); wanted, a list of requirements a
-    prompt. Prompts are exact captions of training's own scenes: what is held out stays so.
+    Prompts (P, L) and prompt letters (P, L, slots); wanted, a list of requirements a prompt.
     """
 
-    true: CaptionedPictures
-    seed: int
-
-    @property
-    def scenes(self) -> SceneDataset:
-        """The scenes to practise, others than those of true pictures."""
-        return SceneDataset(replace(self.true.dataset.world, skills=SKILLS), mix("practice", self.seed))
+    scenes: SceneDataset
+    tokenizer: Tokenizer
+    length: int
 
     def __call__(self, step: int) -> Batch:
-        scenes = self.scenes
         numbers = range(step * PROMPTS, (step + 1) * PROMPTS)
-        told = [scenes.scene(i) for i in numbers]
+        told = [self.scenes.scene(i) for i in numbers]
         captions = [
-            exact_caption(scene, philox(scenes.seed, i, _EXACT))
+            exact_caption(scene, philox(self.scenes.seed, i, _EXACT))
             for i, scene in zip(numbers, told, strict=True)
         ]
-        tokens = self.true.tokenizer.encode(captions, self.true.length)
-        return self.true(step) | {
+        tokens = self.tokenizer.encode(captions, self.length)
+        return {
             "prompts": tokens.words,
             "prompt letters": tokens.letters,
             "wanted": [tuple(requirements_of(scene)) for scene in told],
@@ -119,34 +119,38 @@ class RewardLoss:
     def __init__(self, start: Starter, judge: Judge, seed: int) -> None:
         self.start, self.judge, self.seed = start, judge, seed
         self.decoder = start.autoencoder.eval().requires_grad_(False).to(judge.device)
+        self.before = copy.deepcopy(start.painter).eval().requires_grad_(False).to(judge.device)
 
     def __call__(self, network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
-        """``velocity`` of true pictures, ``practice`` of own ones, and the share of those that were right."""
+        """``practice`` on own pictures, the share of those that were ``right``, and how far it drifts."""
         assert isinstance(network, Painter)
-        draw = generator(self.seed, step, batch["picture"].device)
-        words, letters = (
-            batch[part].repeat_interleave(PICTURES, 0) for part in ("prompts", "prompt letters")
-        )
-        own = painted(network, words, letters, self.start, draw)
+        draw = generator(self.seed, step, batch["prompts"].device)
+        told = [batch[part].repeat_interleave(PICTURES, 0) for part in ("prompts", "prompt letters")]
+        own = painted(network, told[0], told[1], self.start, draw)
         earned = rewards(self.judge, to_pixels(self.decoder.decode(own)), batch["wanted"])
         gains = advantages(earned).flatten().to(own)
         rows = gains.abs().topk(min(BEST_AND_WORST, len(gains))).indices.repeat(REPEATS)
-        x0 = torch.cat([self._latents(batch["picture"]), own[rows]])
-        told = torch.cat([batch["words"], words[rows]]), torch.cat([batch["letters"], letters[rows]])
-        uniform = torch.where(torch.arange(len(x0), device=x0.device) < TRUE_ROWS, ANY_TIME, 0.0)
-        each = velocity_losses(lambda x, time, _: network(*told, x, time), x0, draw, uniform)
-        velocity, practice = each[:TRUE_ROWS].mean(), practised(each[TRUE_ROWS:], gains[rows]).mean()
+        nothing = self._nothing(told[0])
+        told = [torch.cat([part[rows], none]) for part, none in zip(told, nothing, strict=True)]
+        losses, ways = held_losses(
+            lambda x, time, cond: network(*told, x, time),
+            lambda x, time, cond: self.before(*told, x, time),
+            own[torch.cat([rows, rows[:UNTOLD]])],
+            draw,
+            any_time=0.0,
+        )
+        practice, drift = practised(losses[: len(rows)], gains[rows]).mean(), ways.mean()
         right = (earned == 1).float().mean()
-        loss = velocity + OWN_WEIGHT * practice
-        return {"loss": loss, "velocity": velocity, "practice": practice, "right": right}
+        return {"loss": practice + HOLD * drift, "practice": practice, "drift": drift, "right": right}
 
     def sheet(self, network: nn.Module, step: int) -> "Image":
         """Pictures of fixed prompts."""
         return sample_sheet(Starter(self.start.config, cast(Painter, network), self.decoder), SHEET_PROMPTS)
 
-    def _latents(self, pictures: Tensor) -> Tensor:
-        with torch.no_grad(), torch.autocast(pictures.device.type, enabled=False):
-            return self.decoder.encode(to_signal(pictures))
+    def _nothing(self, words: Tensor) -> list[Tensor]:
+        """The tokens of UNTOLD empty prompts."""
+        tokens = self.start.tokenizer.encode([""] * UNTOLD, words.shape[1])
+        return [torch.from_numpy(part).to(words.device) for part in (tokens.words, tokens.letters)]
 
 
 def reward(name: str, start: Starter, *, steps: int | None = None, seed: int = 0) -> Recipe:
@@ -157,21 +161,14 @@ def reward(name: str, start: Starter, *, steps: int | None = None, seed: int = 0
     chosen = preset(name)
     length = steps or chosen.reward_steps
     loss = RewardLoss(start, judge_of(chosen), seed)
-    true = CaptionedPictures(
-        SceneDataset(chosen.world, seed),
-        chosen.side,
-        TRUE_ROWS,
-        chosen.text_length,
-        start.tokenizer,
-        chosen.autoencoder.downscale,
-    )
+    scenes = SceneDataset(replace(chosen.world, skills=SKILLS), mix("practice", seed))
     return Recipe(
         name="reward",
         build=lambda: copy.deepcopy(start.painter).requires_grad_(True),
-        batch=Practice(true, seed),
+        batch=Practice(scenes, start.tokenizer, chosen.text_length),
         loss=loss,
         steps=length,
-        batch_size=TRUE_ROWS + PROMPTS * PICTURES,
+        batch_size=PROMPTS * PICTURES,
         seed=seed,
         optimizer=OptimizerRecipe(rate=learning_rate(chosen, length), betas=(0.9, 0.98)),
         ema=(Decay(0.99),),
@@ -272,7 +269,7 @@ def practised(losses: Tensor, gains: Tensor) -> Tensor:
 
     Without that bound a painter that has left a wrong picture is pushed on, ever harder.
     """
-    return gains * torch.where(gains > 0, losses, losses / (1 + losses))
+    return gains * torch.where(gains > 0, losses, losses / (1 + losses / FURTHEST))
 
 
 def advantages(earned: Tensor) -> Tensor:
