@@ -36,6 +36,7 @@ STEPS = 20
 NETWORK = "the network"
 DIFFUSERS = "diffusers: DPM++ 2M and its DiT pipeline"
 ASKED = Request(prompt="two red apples to the left of a book", seed=1, steps=STEPS)
+BROWNIAN = "Euler a on a Brownian path"
 
 
 class AtOnce(nn.Module):
@@ -65,16 +66,15 @@ class Encoded:
 def walk(model: Model, network: nn.Module, sampler: str, steps: int = STEPS) -> int:
     """One picture's way through sampler, guide and engine, without decoding; how often it asked."""
     engine = Engine()
-    (job,) = taken(model, network, sampler, steps)
+    (job,) = taken(model, network, replace(ASKED, sampler=sampler, steps=steps))
     engine.submit(job)
     engine.run()
     return job.answered
 
 
-def taken(model: Model, network: nn.Module, sampler: str, steps: int = STEPS) -> Iterator[Job]:
+def taken(model: Model, network: nn.Module, asked: Request) -> Iterator[Job]:
     """The job of one picture."""
-    request = fill(replace(ASKED, sampler=sampler, steps=steps), model)
-    return jobs_of(request, model, Hung(network))
+    return jobs_of(fill(asked, model), model, Hung(network))
 
 
 @contextmanager
@@ -92,12 +92,12 @@ def timed(owner: type, name: str) -> Iterator[list[float]]:
         yield seconds
 
 
-def parts(model: Model, sampler: str) -> tuple[float, float, float]:
+def parts(model: Model, asked: Request) -> tuple[float, float, float]:
     """The seconds of one picture's steps, of making its job, and of drawing its noise, the network apart."""
     engine = Engine()
     with timed(Philox, "__call__") as starts, timed(Path, "increment") as increments:
         begun = perf_counter()
-        (job,) = taken(model, AtOnce(), sampler)
+        (job,) = taken(model, AtOnce(), asked)
         engine.submit(job)
         made, first = perf_counter(), sum(starts) + sum(increments)
         engine.run()
@@ -140,8 +140,9 @@ def report(rounds: int) -> str:
     """Measure every sampler in turn, by the question, and return the table."""
     model = cast(Model, Encoded(load_model("starter").model))
     channels, side, _ = model.latent_shape(128, 128)
-    named = {method.label: name for name, method in SAMPLERS.items()}
-    asked = {label: walk(model, AtOnce(), name) for label, name in named.items()}
+    named = {method.label: replace(ASKED, sampler=name) for name, method in SAMPLERS.items()}
+    named[BROWNIAN] = replace(ASKED, sampler="euler_a", noise="brownian")
+    asked = {label: walk(model, AtOnce(), request.sampler or "") for label, request in named.items()}
     measured: dict[str, list[tuple[float, float, float]]] = {label: [] for label in named}
 
     def measure(label: str) -> None:

@@ -60,6 +60,17 @@ def test_the_start_is_the_noise_that_was_asked_for():
     torch.testing.assert_close(start(one), start(replace(SMALL, noise="torch", seed=6)))
 
 
+def test_on_a_brownian_path_more_steps_make_much_the_same_picture():
+    def moved(noise: str) -> float:
+        few, many = (
+            develop(replace(SMALL, noise=noise, sampler="euler_a", steps=steps)).images[0].astype(int)
+            for steps in (16, 48)
+        )
+        return float(np.abs(few - many).mean())
+
+    assert moved("brownian") < 0.6 * moved("philox")
+
+
 def test_a_batch_of_variations_is_made_as_each_alone():
     run = replace(SMALL, count=2, variation_seed=8, variation_strength=0.3)
     made = develop(run)

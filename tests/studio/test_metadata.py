@@ -1,6 +1,7 @@
 """What made a picture survives as text, whatever the prompt holds."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,20 @@ def test_a_record_with_a_strange_field_is_refused():
     record = Record(request=Request(prompt="a cone"), model_hash="ab", version="1", torch="2")
     with pytest.raises(DarkroomError, match="damaged"):
         from_json(json.dumps({**json.loads(to_json(record)), "surprise": 1}))
+
+
+@pytest.mark.parametrize(("noise", "now"), [(None, "brownian"), ("philox", "brownian"), ("torch", "torch")])
+def test_the_first_records_are_of_brownian_noise(noise, now):
+    """What is written now says which it was; a picture of then has to replay as it was made."""
+    record = Record(request=Request(prompt="a cone"), model_hash="ab", version="1", torch="2")
+    written = json.loads(to_json(replace(record, further=(Request(prompt="a cube"),))))
+    written["format"] = 1
+    for asked in (written["request"], *written["further"]):
+        del asked["noise"]
+        asked |= {"noise": noise} if noise else {}
+    read = from_json(json.dumps(written))
+    assert [asked.noise for asked in (read.request, *read.further)] == [now, now]
+    assert from_json(to_json(record)).request.noise == "philox"
 
 
 def test_a_record_of_the_future_asks_for_an_update():

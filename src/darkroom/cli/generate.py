@@ -87,7 +87,10 @@ HEADINGS = {
 )
 @click.option("--pag-scale", type=float, default=0.0, help="Push structure by perturbed attention, as 3.")
 @click.option(
-    "--noise", metavar="NAME", default="philox", help="philox; torch, torch-gpu or comfy to match seeds."
+    "--noise",
+    metavar="NAME",
+    default="philox",
+    help="philox; brownian: more steps, the same picture; torch, torch-gpu or comfy: their seeds.",
 )
 @click.option("--variation-seed", "--subseed", type=int, help="Vary the picture towards that of this seed.")
 @click.option("--variation-strength", "--subseed-strength", type=float, default=0.0, help="How far, up to 1.")

@@ -15,12 +15,12 @@ from darkroom.errors import DarkroomError
 from darkroom.studio.attachments import Lora
 from darkroom.studio.request import Record, Request
 
-FORMAT = 1
+FORMAT = 2
 """Version of the JSON record; a reader refuses a newer one."""
 
 NEGATIVE = "Negative prompt:"
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
-RNG = {"philox": "Philox", "torch": "CPU", "torch-gpu": "NV", "comfy": "ComfyUI"}
+RNG = {"philox": "Philox", "brownian": "Brownian", "torch": "CPU", "torch-gpu": "NV", "comfy": "ComfyUI"}
 """Who draws the noise, as A1111 calls it where it has a name for it."""
 FEWEST_PAIRS = 3
 """Below this, a last line that looks like settings is taken for a part of the prompt, as A1111 does."""
@@ -43,15 +43,23 @@ def from_json(text: str) -> Record:
     """The record that ``to_json`` wrote. Raises DarkroomError when it is damaged or from a newer Darkroom."""
     try:
         values = json.loads(text)
-        if values.pop("format") <= FORMAT:
-            request = Request.from_json(values.pop("request"))
-            further = tuple(map(Request.from_json, values.pop("further", ())))
-            return Record(request=request, further=further, **_with_hashes(values, request))
+        if (written := values.pop("format")) <= FORMAT:
+            request, *further = (
+                Request.from_json(_as_of_now(asked, written))
+                for asked in (values.pop("request"), *values.pop("further", ()))
+            )
+            return Record(request=request, further=tuple(further), **_with_hashes(values, request))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DarkroomError(
             f"the record of this picture is damaged ({error}); it cannot be replayed."
         ) from error
     raise DarkroomError("this picture was made by a newer Darkroom; update Darkroom to read its record.")
+
+
+def _as_of_now(asked: dict[str, Any], written: int) -> dict[str, Any]:
+    """A request as it was written, in the words of today: in the first format our noise was Brownian."""
+    noise = asked.get("noise", "philox")
+    return asked | {"noise": "brownian"} if written < 2 and noise == "philox" else asked
 
 
 def _with_hashes(values: dict[str, Any], request: Request) -> dict[str, Any]:

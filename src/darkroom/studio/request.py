@@ -37,8 +37,9 @@ PAIRS = ("seed_size", "cfg_interval")
 """Fields of two numbers, which JSON knows as lists."""
 MAX_PROMPT = 8000
 """Characters, about 1,500 words: more than any text encoder here reads."""
-NOISES = ("philox", "torch", "torch-gpu", "comfy")
-"""Who draws the noise: ours, or to match the seeds of other tools torch's on a CPU or GPU, or ComfyUI's."""
+NOISES = ("philox", "brownian", "torch", "torch-gpu", "comfy")
+"""Who draws the noise: ours, step by step or along a path that is the same for any number of steps; or to
+match the seeds of other tools torch's on a CPU or GPU, or ComfyUI's."""
 
 
 def random_seed() -> int:

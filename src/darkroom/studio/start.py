@@ -12,19 +12,23 @@ from darkroom.diffusion.editing import inpaint
 from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.guidance import Guide
 from darkroom.diffusion.levels import Level, left
-from darkroom.diffusion.noise import Noise, resized, varied
+from darkroom.diffusion.noise import Noise, Philox, resized, varied
 from darkroom.diffusion.torch_noise import TorchCpu, TorchGpu, comfy
 from darkroom.families.family import Model
 from darkroom.studio.pictures import read_mask, read_to_fit, signal
 from darkroom.studio.request import Request
 
 NOISES: dict[str, Callable[[Sequence[int], Sequence[int]], Noise]] = {
-    "philox": Brownian,
+    "philox": Philox,
+    "brownian": Brownian,
     "torch": TorchCpu,
     "torch-gpu": TorchGpu,
     "comfy": comfy,
 }
 """Who draws the noise, of seeds and the shape of a row."""
+
+OURS = "philox", "brownian"
+"""Those whose draws need no order: the start is the same with both."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def start_of(request: Request, model: Model, given: Given, grid: Grid) -> Start:
     is trusted to keep the rest of the picture.
     """
     shape = model.latent_shape(request.width or 0, request.height or 0)
-    draws, draws_codes = Draws(NOISES[request.noise]((request.seed,), shape)), request.noise != "philox"
+    draws, draws_codes = Draws(NOISES[request.noise]((request.seed,), shape)), request.noise not in OURS
 
     def code(latents: Tensor, deviation: Tensor | None) -> Tensor:
         return latents + deviation * draws.take() if draws_codes and deviation is not None else latents

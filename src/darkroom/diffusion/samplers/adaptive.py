@@ -8,7 +8,7 @@ from torch import Tensor
 from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.levels import Level, left
 from darkroom.diffusion.noise import Noise
-from darkroom.diffusion.samplers.integrals import weights
+from darkroom.diffusion.samplers.integrals import moments
 from darkroom.diffusion.samplers.sampler import Sampling, sampler
 from darkroom.diffusion.samplers.slopes import by_alpha, reach
 from darkroom.diffusion.samplers.steps import step
@@ -52,15 +52,14 @@ def dpm_adaptive(
     while (moving := now < goal - 1e-5).any():
         to = torch.where(moving, torch.minimum(goal, now + ahead), now + ahead)
         s = grid.schedule.at_logsnr(to)
-        low, high = yield from _pair(x, grid, t, s)
-        error = _difference(low / left(s.alpha, x), high / left(s.alpha, x), before, rtol, atol).to(now)
+        low, high = yield from _pair(x, grid, (t, now), (s, to))
+        near = low / left(s.alpha, x)
+        error = _difference(near, high / left(s.alpha, x), before, rtol, atol).to(now)
         factor = 1 + torch.atan(error.add(TINY) ** (-1 / 3) - 1)
         taken = moving & ~(factor < safety)  # so that a signal that is not a number comes to an end
         ahead = ahead * factor
-        x, before = (
-            torch.where(left(taken, x) > 0, new, old)
-            for new, old in ((high, x), (low / left(s.alpha, x), before))
-        )
+        here = left(taken, x) > 0
+        x, before = torch.where(here, high, x), torch.where(here, near, before)
         now = torch.where(taken, to, now)
         t = s.where(taken, t)
     return step(x, (yield x, t), t, final) if not torch.equal(final.sigma, end.sigma) else x
@@ -79,24 +78,30 @@ def _finite(grid: Grid, end: Level, inner: Level) -> Level:
 
 
 def _pair(
-    x: Tensor, grid: Grid, t: Level, s: Level
+    x: Tensor, grid: Grid, start: tuple[Level, Tensor], end: tuple[Level, Tensor]
 ) -> Generator[tuple[Tensor, Level], Tensor, tuple[Tensor, Tensor]]:
-    """The same step by DPM-Solver-2 with r = 1/3 and by DPM-Solver-3 (algorithms 1 and 2)."""
+    """The same step by DPM-Solver-2 with r = 1/3 and by DPM-Solver-3 (algorithms 1 and 2), between levels
+    given with their logsnr.
+    """
+    (t, now), (s, to) = start, end
+    length = to - now
     x0 = yield x, t
     here = _eps(x, x0, t)
-    third, two_thirds = (grid.schedule.at_logsnr(torch.lerp(t.logsnr, s.logsnr, r)) for r in (1 / 3, 2 / 3))
+    third, two_thirds = (grid.schedule.at_logsnr(now + r * length) for r in (1 / 3, 2 / 3))
 
-    def along(level: Level, at: Level, change: Tensor, gain: float | None = None) -> Tensor:
-        length = level.logsnr - t.logsnr
-        place = (at.logsnr - t.logsnr) / length
-        share = weights([place], -length)[..., 1] if gain is None else torch.full_like(length, gain)
+    def along(level: Level, change: Tensor, share: Tensor | float) -> Tensor:
         return step(x, x0, t, level) + left(share * reach(t, level, by_alpha), x) * change
 
     early = step(x, x0, t, third)
     change = _eps(early, (yield early, third), third) - here
-    late = along(two_thirds, third, change)
+    late = along(two_thirds, change, 2 * _lean(2 / 3 * length))
     second = _eps(late, (yield late, two_thirds), two_thirds) - here
-    return along(s, third, change, 1.5), along(s, two_thirds, second)
+    return along(s, change, 1.5), along(s, second, 1.5 * _lean(length))
+
+
+def _lean(length: Tensor) -> Tensor:
+    """Where on a step of that length in logsnr a value in eps counts, on average: from 0 to 1."""
+    return moments(-length, 2)[..., 1]
 
 
 def _eps(x: Tensor, x0: Tensor, t: Level) -> Tensor:

@@ -7,8 +7,8 @@ from darkroom.errors import InvalidRequest, UnknownName
 from darkroom.server import names
 from darkroom.server.errors import Refused
 
-NOISES = {"Philox": "philox", "CPU": "torch", "GPU": "torch-gpu", "NV": "torch-gpu"}
-"""Who draws the noise: ours, or as torch does on a processor or on an NVIDIA GPU."""
+NOISES = {"Philox": "philox", "Brownian": "brownian", "CPU": "torch", "GPU": "torch-gpu", "NV": "torch-gpu"}
+"""Who draws the noise: ours, afresh or along a path, or as torch does on a processor or on an NVIDIA GPU."""
 FIXED: dict[str, Any] = {
     "samples_format": "png",
     "samples_save": True,
