@@ -41,7 +41,7 @@ def test_every_kind_has_a_source_and_every_source_a_licence() -> None:
     for name, looks in MANIFEST["drawings"].items():
         assert [entry.get("emoji") for entry in looks] == list(CATALOGUE[name].looks or (None,))
     used = {entry["source"] for looks in MANIFEST["drawings"].values() for entry in looks}
-    assert used | {"dejavu-sans-bold"} == MANIFEST["sources"].keys()
+    assert used | {"dejavu-sans-mono-bold"} == MANIFEST["sources"].keys()
     for source in MANIFEST["sources"].values():
         assert source["version"] and source["licence"] and source["url"]
         for file in source["licence_files"].split(", "):

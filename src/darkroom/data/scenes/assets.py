@@ -35,5 +35,5 @@ def sprite(name: str, look: int = 0) -> np.ndarray:
 
 
 def letter(character: str) -> np.ndarray:
-    """The coverage of one capital letter A to Z on its full line height: uint8 (H, W)."""
+    """The coverage of one capital letter A to Z: uint8 (H, W), the same for all."""
     return _cut(manifest()["letters"][character])

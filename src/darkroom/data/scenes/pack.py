@@ -1,6 +1,6 @@
 """Draw the catalogue's emoji and the letters of signs once, from fonts, into the pack that ships.
 
-    python -m darkroom.data.scenes.pack NotoColorEmoji.ttf DejaVuSans-Bold.ttf
+    python -m darkroom.data.scenes.pack NotoColorEmoji.ttf DejaVuSansMono-Bold.ttf
 
 Only someone who changes the catalogue needs this, and the fonts; everyone else draws from the pack.
 """
@@ -32,8 +32,8 @@ SOURCES: dict[str, dict[str, str]] = {
         "licence": "OFL-1.1 (font), Apache-2.0 (artwork)",
         "licence_files": "OFL-1.1.txt, Apache-2.0.txt",
     },
-    "dejavu-sans-bold": {
-        "title": "DejaVu Sans Bold",
+    "dejavu-sans-mono-bold": {
+        "title": "DejaVu Sans Mono Bold",
         "version": "2.37",
         "author": "Bitstream Inc., Tavmjong Bah and the DejaVu contributors",
         "url": "https://dejavu-fonts.github.io",
@@ -70,12 +70,11 @@ def _straight(image: Image.Image) -> Image.Image:
 
 
 def draw_letter(letter: str, font: ImageFont.FreeTypeFont) -> Image.Image:
-    """One capital's coverage, as tall as the tallest, as wide as its ink."""
-    _, top, _, bottom = font.getbbox(string.ascii_uppercase)  # J and Q reach below the line
-    image = Image.new("L", (2 * LETTER_SIZE, int(bottom - top)))
-    ImageDraw.Draw(image).text((LETTER_SIZE // 2, -top), letter, fill=255, font=font)
-    left, _, right, _ = image.getbbox() or (0, 0, 0, 0)
-    return image.crop((left, 0, right, image.height))
+    """One capital's coverage: all are as tall and as wide, as the letters of a font of one width are."""
+    _, top, _, bottom = font.getbbox(string.ascii_uppercase)  # Q reaches below the line
+    image = Image.new("L", (round(font.getlength(letter)) + 2 * GAP, int(bottom - top)))
+    ImageDraw.Draw(image).text((GAP, -top), letter, fill=255, font=font)  # W and R fill the width
+    return image
 
 
 def lay_out(images: dict[str, Image.Image]) -> tuple[Image.Image, dict[str, list[int]]]:
@@ -111,10 +110,10 @@ def pack(emoji_font: Path, letter_font: Path, folder: Path) -> None:
         drawings[kind.name] = drawings[kind.name] or [{"source": "darkroom"}]
     sources = {name: dict(source) for name, source in SOURCES.items()}
     sources["noto-color-emoji"]["sha256"] = _hash(emoji_font)
-    sources["dejavu-sans-bold"]["sha256"] = _hash(letter_font)
+    sources["dejavu-sans-mono-bold"]["sha256"] = _hash(letter_font)
     manifest = {
         "sources": sources,
-        "letters": _write(folder / "letters.png", letters, "dejavu-sans-bold"),
+        "letters": _write(folder / "letters.png", letters, "dejavu-sans-mono-bold"),
         "drawings": dict(sorted(drawings.items())),
         "files": {name: _hash(folder / name) for name in ("emoji.webp", "letters.png")},
     }
@@ -146,7 +145,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser("python -m darkroom.data.scenes.pack", description=__doc__)
     parser.add_argument("emoji_font", type=Path, help="NotoColorEmoji.ttf 2.042")
-    parser.add_argument("letter_font", type=Path, help="DejaVuSans-Bold.ttf 2.37")
+    parser.add_argument("letter_font", type=Path, help="DejaVuSansMono-Bold.ttf 2.37")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "assets")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)

@@ -93,41 +93,37 @@ def check_word(word: str) -> None:
 
 
 def word_mask(word: str) -> Image.Image:
-    """The coverage of a word in the sign's lettering: mode L, one letter's height tall."""
-    mask, _ = _written(word)
-    return mask.crop(mask.getbbox())  # without the room for J and Q where there is none
+    """The coverage of a word in the sign's lettering: mode L, one letter's height tall.
 
-
-def _written(word: str) -> tuple[Image.Image, list[tuple[int, int]]]:
-    """A word with all the room its letters might need, and where each begins and ends from left to right."""
+    Letters are of one width, so where one stands depends on its place and the word's length alone.
+    """
     check_word(word)
     glyphs = [assets.letter(character) for character in word]
-    gap = round(glyphs[0].shape[0] * 0.1)
-    mask = Image.new("L", (sum(g.shape[1] for g in glyphs) + gap * (len(word) - 1), glyphs[0].shape[0]))
-    spans, x = [], 0
-    for glyph in glyphs:
-        mask.paste(Image.fromarray(glyph), (x, 0))
-        spans.append((x, x + glyph.shape[1]))
-        x += glyph.shape[1] + gap
-    return mask, spans
+    height, width = glyphs[0].shape
+    mask = Image.new("L", (_letter_start(len(word) - 1, width, height) + width, height))
+    for place, glyph in enumerate(glyphs):
+        mask.paste(Image.fromarray(glyph), (_letter_start(place, width, height), 0))
+    return mask
+
+
+def _letter_start(place: int, width: int, height: int) -> int:
+    """Where the letter at a place of its word begins, in pixels of letters of that width and height."""
+    return place * (width + round(height * 0.04))
 
 
 def _scale(width: float, height: float, mask: tuple[int, int]) -> float:
     """How much larger a word of ``mask``'s width and height stands on a sign of that width and height."""
-    return min(width * 0.88 / mask[0], height * BOARD * 0.6 / mask[1])
+    return min(width * 0.92 / mask[0], height * BOARD * 0.7 / mask[1])
 
 
 @lru_cache
 def letter_boxes(word: str, aspect: float) -> list[tuple[float, float, float, float]]:
     """Left, top, right and bottom of each letter in fractions of a sign of that aspect, to a pixel or two."""
-    mask, spans = _written(word)
-    left, top, right, bottom = mask.getbbox() or (0, 0, 1, 1)
-    scale = _scale(1.0, 1 / aspect, (right - left, bottom - top))
-    high, start = (bottom - top) * scale * aspect, 0.5 - (right - left) * scale / 2
-    return [
-        (start + (a - left) * scale, (BOARD - high) / 2, start + (b - left) * scale, (BOARD + high) / 2)
-        for a, b in spans
-    ]
+    mask, (height, width) = word_mask(word), assets.letter(word[0]).shape
+    scale = _scale(1.0, 1 / aspect, mask.size)
+    high, start = height * scale * aspect, 0.5 - mask.width * scale / 2
+    lefts = [start + _letter_start(place, width, height) * scale for place in range(len(word))]
+    return [(left, (BOARD - high) / 2, left + width * scale, (BOARD + high) / 2) for left in lefts]
 
 
 def lettered(board: Image.Image, word: str, rgb: RGB) -> Image.Image:
