@@ -19,11 +19,10 @@ from darkroom.data.scenes.cells import cell_classes
 from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.data.scenes.skills import SKILLS
 from darkroom.data.scenes.world import World
-from darkroom.errors import DarkroomError, UnknownName
+from darkroom.errors import UnknownName
 from darkroom.families.starter import Painter, Starter
 from darkroom.training.alignment import AlignedPainter, naming_loss, spelling_loss
 from darkroom.training.ema import Decay
-from darkroom.training.loop import train, weights
 from darkroom.training.optimizer import OptimizerRecipe
 from darkroom.training.painter import (
     NAMING,
@@ -37,7 +36,7 @@ from darkroom.training.painter import (
 from darkroom.training.pictures import CaptionedPictures, to_signal
 from darkroom.training.presets import preset
 from darkroom.training.recipe import Batch, Recipe, generator
-from darkroom.training.starter import beginning, export, history
+from darkroom.training.starter import train_on
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -163,17 +162,10 @@ def train_lesson(
     seed: int = 0,
     **how: Any,
 ) -> Path:
-    """Teach the starter in the file ``start`` in ``out`` and write ``out/starter.safetensors``; returns that.
+    """Teach a skill to the starter in the file ``start``, as :func:`~darkroom.training.starter.train_on`."""
 
-    The same call carries on; ``how`` is as in :func:`darkroom.training.loop.train`. Raises what it raises,
-    and DarkroomError without a ``start`` and for one of other sizes than the preset's.
-    """
-    begun = beginning(name, out, start)
-    if begun is None:
-        raise DarkroomError("name the starter to teach with --from, such as: --from starter.")
-    recipe, run = lesson(name, begun, skill, steps=steps, seed=seed), out / "lesson"
-    train(recipe, run, **how)
-    about = history(name, recipe, run, begun)
-    about["taught by"] = f"darkroom train lesson --skill {skill} --preset {name}"
-    painter = cast(AlignedPainter, weights(run, recipe)).painter
-    return export(Starter(replace(begun.config, about=about), painter, begun.autoencoder), out)
+    def make(begun: Starter) -> Recipe:
+        return lesson(name, begun, skill, steps=steps, seed=seed)
+
+    about = {"taught by": f"darkroom train lesson --skill {skill} --preset {name}"}
+    return train_on(name, out, start, make, about, **how)

@@ -33,13 +33,12 @@ from darkroom.evaluation.told import requirements_of
 from darkroom.families.starter import Painter, Starter
 from darkroom.text.tokenizer import Tokenizer
 from darkroom.training.ema import Decay
-from darkroom.training.loop import train, weights
 from darkroom.training.optimizer import LearningRate, OptimizerRecipe
 from darkroom.training.painter import SHEET_PROMPTS, held_losses, sample_sheet
 from darkroom.training.pictures import to_pixels
 from darkroom.training.presets import Preset, preset
 from darkroom.training.recipe import Batch, Recipe, generator, mix
-from darkroom.training.starter import beginning, export, history
+from darkroom.training.starter import train_on
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -191,19 +190,12 @@ def train_reward(
     seed: int = 0,
     **how: Any,
 ) -> Path:
-    """Tune the starter in the file ``start`` in ``out`` and write ``out/starter.safetensors``; returns that.
+    """Tune the starter in the file ``start``, as :func:`~darkroom.training.starter.train_on`."""
 
-    The same call carries on; ``how`` is as in :func:`darkroom.training.loop.train`. Raises what it raises,
-    and DarkroomError without a ``start`` and for one of other sizes than the preset's.
-    """
-    begun = beginning(name, out, start)
-    if begun is None:
-        raise DarkroomError("name the starter to tune with --from, such as: --from starter.")
-    recipe, run = reward(name, begun, steps=steps, seed=seed), out / "reward"
-    train(recipe, run, **how)
-    about = history(name, recipe, run, begun) | {"tuned by": f"darkroom train reward --preset {name}"}
-    config = replace(begun.config, about=about)
-    return export(Starter(config, cast(Painter, weights(run, recipe)), begun.autoencoder), out)
+    def make(begun: Starter) -> Recipe:
+        return reward(name, begun, steps=steps, seed=seed)
+
+    return train_on(name, out, start, make, {"tuned by": f"darkroom train reward --preset {name}"}, **how)
 
 
 def judge_of(chosen: Preset) -> Judge:

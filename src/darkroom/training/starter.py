@@ -1,14 +1,16 @@
 """The starter from nothing to one file: its autoencoder, then its painter, then the file that ships."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 from safetensors import SafetensorError
 
 from darkroom.disk import write_through
 from darkroom.errors import DarkroomError
-from darkroom.families.starter import Starter, load
+from darkroom.families.starter import Painter, Starter, load
 from darkroom.networks.autoencoder import Autoencoder
 from darkroom.training import checkpoint as checkpoints
 from darkroom.training.alignment import AlignedPainter
@@ -54,6 +56,32 @@ def train_starter(
     tokenizer = cast(CaptionedPictures, second.batch).tokenizer
     config = starter_config(preset(name), tokenizer, history(name, second, out / "painter", begun))
     return export(Starter(config, network, first), out)
+
+
+def train_on(
+    name: str,
+    out: Path,
+    start: Path | None,
+    make: Callable[[Starter], Recipe],
+    about: dict[str, str],
+    **how: Any,
+) -> Path:
+    """Train the painter of a starter on by the recipe that is made of it, in a folder of ``out`` of its name;
+    ``about`` is what the new ``out/starter.safetensors`` says besides its history. Returns that file.
+
+    The same call carries on; ``how`` is as in :func:`darkroom.training.loop.train`. Raises what it raises,
+    and DarkroomError without a ``start`` and for one of other sizes than the preset's.
+    """
+    begun = beginning(name, out, start)
+    if begun is None:
+        raise DarkroomError("name the starter to begin with by --from, such as: --from starter.")
+    recipe = make(begun)
+    run = out / recipe.name
+    train(recipe, run, **how)
+    network = weights(run, recipe)
+    painter = network.painter if isinstance(network, AlignedPainter) else network
+    config = replace(begun.config, about=history(name, recipe, run, begun) | about)
+    return export(Starter(config, cast(Painter, painter), begun.autoencoder), out)
 
 
 def beginning(name: str, out: Path, start: Path | None) -> Starter | None:
