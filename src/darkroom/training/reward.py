@@ -64,20 +64,20 @@ SPREAD = 0.4
 
 # How often each skill is practised: what is right nearly always, or nearly never, teaches little.
 SKILLS = (
-    ("one", 0.02),
-    ("two", 0.03),
-    ("count", 0.10),
-    ("colour", 0.13),
+    ("one", 0.01),
+    ("two", 0.02),
+    ("count", 0.12),
+    ("colour", 0.08),
     ("position", 0.02),
     ("stack", 0.05),
-    ("depth", 0.09),
-    ("three", 0.08),
-    ("mixed", 0.14),
-    ("arrangement", 0.08),
+    ("depth", 0.10),
+    ("three", 0.10),
+    ("mixed", 0.15),
+    ("arrangement", 0.05),
     ("worn", 0.12),
-    ("held", 0.03),
+    ("held", 0.02),
     ("crowd", 0.06),
-    ("word", 0.05),
+    ("word", 0.10),
 )
 _EXACT = 5  # the stream of draws for captions
 
