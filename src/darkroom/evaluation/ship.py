@@ -38,7 +38,7 @@ def ship(
     scenes: int = 3000,
 ) -> Judge:
     """Write an examiner to ``path``: the averaged weights of a run of the examiner, calibrated, and of one of
-    its reader, both of the seed that is told. What has no run stays as it ships.
+    its reader, both of the seed that is told. What has no run stays as it is there, or else as it ships.
     """
     from darkroom.training.loop import weights
 
@@ -47,7 +47,7 @@ def ship(
     from .recipe import examiner
     from .recipe import preset as preset_of
 
-    judge = load()
+    judge = load(path) if path.exists() else load()
     if reader:
         read = cast(Reader, weights(reader, reader_recipe(preset, seed)))
         judge = Judge(judge.network, read, judge.thresholds)
