@@ -50,6 +50,17 @@ def test_what_is_learnt_is_learnt(begun: Starter):
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
 
 
+def test_detail_is_learnt_near_the_picture_and_held_where_captions_decide(begun: Starter):
+    recipe, seen = lesson("smoke", begun, "detail", steps=4), list[torch.Tensor]()
+    network = recipe.build()
+    network.register_forward_hook(lambda module, given, answer: seen.append(given[3]))
+    for step in range(20):
+        recipe.loss(network, _tensors(recipe.batch(step)), step)
+    learnt, held = torch.cat(seen[::2]), torch.cat(seen[1::2])
+    assert learnt.max() < 0.58 and learnt.min() < 0.1
+    assert held.median() > 0.8
+
+
 def _tensors(batch: dict) -> dict:
     return {part: torch.from_numpy(value) for part, value in batch.items()}
 

@@ -25,6 +25,7 @@ from darkroom.training.alignment import AlignedPainter, naming_loss, spelling_lo
 from darkroom.training.ema import Decay
 from darkroom.training.optimizer import OptimizerRecipe
 from darkroom.training.painter import (
+    ANY_TIME,
     NAMING,
     SHEET_PROMPTS,
     SPELLING,
@@ -40,6 +41,13 @@ from darkroom.training.starter import train_on
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+DETAIL = "detail"
+"""A lesson of no skill: how things look. It is learnt where the picture itself tells all else, and all that
+captions decide is held. Practice does not look there, and drawings come out of it less crisp."""
+
+LATE = 0.4
+"""The latest time of that lesson, before the schedule's shift: 0.57 after it, see the table in `TIMES`."""
 
 HOLD = 3.0
 """What the square of a velocity's way from what it was weighs beside the velocity loss on what is learnt."""
@@ -62,8 +70,11 @@ class Lesson:
 class LessonLoss:
     """The loss of a step: what is learnt as in `painter`, what is held as far as it moves."""
 
-    def __init__(self, start: Starter, classes: tuple[int, ...], seed: int, device: str) -> None:
+    def __init__(
+        self, start: Starter, classes: tuple[int, ...], seed: int, device: str, detail: bool
+    ) -> None:
         self.start, self.classes, self.seed = start, classes, seed
+        self.learnt_at, self.held_at = ((1.0, LATE), 0.0) if detail else ((ANY_TIME, 1.0), ANY_TIME)
         self.decoder = start.autoencoder.eval().requires_grad_(False).to(device)
         self.before = copy.deepcopy(start.painter).eval().requires_grad_(False).to(device)
 
@@ -82,12 +93,13 @@ class LessonLoss:
             return painted
 
         told = held["words"], held["letters"]
-        velocity = velocity_losses(answer, learnt["x0"], draw).mean()
+        velocity = velocity_losses(answer, learnt["x0"], draw, *self.learnt_at).mean()
         _, ways = held_losses(
             lambda x, time, cond: network(*told, x, time)[0],
             lambda x, time, cond: self.before(*told, x, time),
             held["x0"],
             draw,
+            self.held_at,
         )
         naming = naming_loss(named[0], learnt["cells"], self.classes)
         spelling = spelling_loss(named[0], learnt["cells"], self.classes)
@@ -108,16 +120,16 @@ class LessonLoss:
 
 
 def lesson(name: str, start: Starter, skill: str, *, steps: int | None = None, seed: int = 0) -> Recipe:
-    """The recipe that teaches ``start``, a starter of the preset's sizes, a skill of its world.
+    """The recipe that teaches ``start``, a starter of the preset's sizes, a skill of its world or `DETAIL`.
 
     Raises UnknownName for a skill that there is not.
     """
-    if skill not in SKILLS:
-        raise UnknownName("skill", skill, SKILLS)
+    if skill not in {*SKILLS, DETAIL}:
+        raise UnknownName("skill", skill, [*SKILLS, DETAIL])
     chosen = preset(name)
     length = steps or chosen.lesson_steps
     classes = cell_classes(chosen.world)
-    loss = LessonLoss(start, classes, seed, chosen.device)
+    loss = LessonLoss(start, classes, seed, chosen.device, skill == DETAIL)
 
     def pictures(world: World) -> CaptionedPictures:
         return CaptionedPictures(
@@ -130,11 +142,12 @@ def lesson(name: str, start: Starter, skill: str, *, steps: int | None = None, s
         )
 
     others = tuple((other, weight) for other, weight in chosen.world.skills if other != skill)
+    learnt = chosen.world.skills if skill == DETAIL else ((skill, 1.0),)
     return Recipe(
         name="lesson",
         build=lambda: AlignedPainter(copy.deepcopy(start.painter).requires_grad_(True), classes),
         batch=Lesson(
-            pictures(replace(chosen.world, skills=((skill, 1.0),))),
+            pictures(replace(chosen.world, skills=learnt)),
             pictures(replace(chosen.world, skills=others)),
         ),
         loss=loss,

@@ -137,10 +137,10 @@ def painter(
 
 
 def velocity_losses(
-    answer: Network, x0: Tensor, draw: torch.Generator, any_time: float | Tensor = ANY_TIME
+    answer: Network, x0: Tensor, draw: torch.Generator, any_time: float = ANY_TIME, most: float = 1.0
 ) -> Tensor:
     """The velocity loss of each row of latents (B, C, H, W) at a time of its own, see `times`: (B,)."""
-    levels = Starter.process.schedule.at(times(len(x0), draw, x0.device, any_time))
+    levels = Starter.process.schedule.at(times(len(x0), draw, x0.device, any_time, most))
     eps = torch.randn(x0.shape, generator=draw, device=x0.device)
     return Starter.process.loss(answer, x0, eps, levels, None, as_velocity)
 
@@ -150,7 +150,7 @@ def held_losses(
     before: Network,
     x0: Tensor,
     draw: torch.Generator,
-    any_time: float | Tensor = ANY_TIME,
+    any_time: float = ANY_TIME,
 ) -> tuple[Tensor, Tensor]:
     """The velocity loss of each row, and the square of the velocity's way from what it was: (B,) both.
 
@@ -167,15 +167,15 @@ def held_losses(
 
 
 def times(
-    count: int, draw: torch.Generator, device: torch.device, any_time: float | Tensor = ANY_TIME
+    count: int, draw: torch.Generator, device: torch.device, any_time: float = ANY_TIME, most: float = 1.0
 ) -> Tensor:
-    """Times to train at, before the schedule's shift, (count,): uniform with the probability ``any_time``, a
-    number or (count,), else as `TIMES` says.
+    """Times to train at, before the schedule's shift, (count,): uniform up to ``most`` with the probability
+    ``any_time``, else as `TIMES` says.
     """
     mean, deviation = TIMES
     usual = torch.sigmoid(mean + deviation * torch.randn(count, generator=draw, device=device))
     uniform, which = torch.rand((2, count), generator=draw, device=device)
-    return torch.where(which < any_time, uniform, usual)
+    return torch.where(which < any_time, most * uniform, usual)
 
 
 def learning_rate(chosen: Preset, length: int, fresh: bool) -> LearningRate:
