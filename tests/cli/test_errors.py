@@ -75,7 +75,8 @@ def test_debug_lets_the_traceback_through(darkroom, developing, words):
 
 
 STOPPED = """
-import sys, time, types
+import signal, sys, time, types
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 module = types.ModuleType("darkroom.studio.develop")
 def develop_many(requests, progress, memory):
     print("developing", flush=True)
