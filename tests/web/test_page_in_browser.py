@@ -175,6 +175,7 @@ def test_a_painted_part_is_made_anew_and_the_rest_stays(create):
     page.locator(".print").first.click()
     page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_role("button", name="Repaint a part").click()
+    page.locator(".easel canvas").wait_for()
     sheet = page.locator(".easel canvas").bounding_box()
     page.get_by_label("Brush size").fill("60")
     for down in (0.2, 0.45):  # all but a border at the right and the foot
