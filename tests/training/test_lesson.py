@@ -73,6 +73,13 @@ def test_a_taught_starter_is_a_starter_that_says_so(start: Path, tmp_path: Path)
     assert not torch.equal(taught.painter.network.final.weight, before.painter.network.final.weight)
 
 
+def test_a_run_of_one_skill_is_not_carried_on_with_another(start: Path, tmp_path: Path):
+    first = train("lesson", "smoke", tmp_path, start=str(start), skill="word", quiet=True).read_bytes()
+    with pytest.raises(DarkroomError, match=r"lesson-word.*lesson-colour.*--out"):
+        train("lesson", "smoke", tmp_path, start=str(start), skill="colour", quiet=True)
+    assert (tmp_path / "starter.safetensors").read_bytes() == first
+
+
 def test_what_cannot_be_taught_is_said(start: Path, tmp_path: Path):
     with pytest.raises(DarkroomError, match="--from starter"):
         train("lesson", "smoke", tmp_path)

@@ -47,7 +47,7 @@ DETAIL = "detail"
 captions decide is held. Practice does not look there, and drawings come out of it less crisp."""
 
 LATE = 0.4
-"""The latest time of that lesson, before the schedule's shift: 0.57 after it, see the table in `TIMES`."""
+"""The latest time of that lesson, before the schedule's shift: 0.57 after it. Captions say little below."""
 
 HOLD = 3.0
 """What the square of a velocity's way from what it was weighs beside the velocity loss on what is learnt."""
@@ -144,7 +144,7 @@ def lesson(name: str, start: Starter, skill: str, *, steps: int | None = None, s
     others = tuple((other, weight) for other, weight in chosen.world.skills if other != skill)
     learnt = chosen.world.skills if skill == DETAIL else ((skill, 1.0),)
     return Recipe(
-        name="lesson",
+        name=f"lesson-{skill}",  # so that a run of another skill is not carried on
         build=lambda: AlignedPainter(copy.deepcopy(start.painter).requires_grad_(True), classes),
         batch=Lesson(
             pictures(replace(chosen.world, skills=learnt)),
@@ -181,4 +181,4 @@ def train_lesson(
         return lesson(name, begun, skill, steps=steps, seed=seed)
 
     about = {"taught by": f"darkroom train lesson --skill {skill} --preset {name}"}
-    return train_on(name, out, start, make, about, **how)
+    return train_on(name, out, start, "lesson", make, about, **how)

@@ -195,7 +195,8 @@ def train_reward(
     def make(begun: Starter) -> Recipe:
         return reward(name, begun, steps=steps, seed=seed)
 
-    return train_on(name, out, start, make, {"tuned by": f"darkroom train reward --preset {name}"}, **how)
+    about = {"tuned by": f"darkroom train reward --preset {name}"}
+    return train_on(name, out, start, "reward", make, about, **how)
 
 
 def judge_of(chosen: Preset) -> Judge:

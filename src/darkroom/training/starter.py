@@ -62,11 +62,12 @@ def train_on(
     name: str,
     out: Path,
     start: Path | None,
+    part: str,
     make: Callable[[Starter], Recipe],
     about: dict[str, str],
     **how: Any,
 ) -> Path:
-    """Train the painter of a starter on by the recipe that is made of it, in a folder of ``out`` of its name;
+    """Train the painter of a starter on by the recipe that is made of it, in the folder ``part`` of ``out``;
     ``about`` is what the new ``out/starter.safetensors`` says besides its history. Returns that file.
 
     The same call carries on; ``how`` is as in :func:`darkroom.training.loop.train`. Raises what it raises,
@@ -75,8 +76,7 @@ def train_on(
     begun = beginning(name, out, start)
     if begun is None:
         raise DarkroomError("name the starter to begin with by --from, such as: --from starter.")
-    recipe = make(begun)
-    run = out / recipe.name
+    recipe, run = make(begun), out / part
     train(recipe, run, **how)
     network = weights(run, recipe)
     painter = network.painter if isinstance(network, AlignedPainter) else network
