@@ -50,7 +50,7 @@ def test_nothing_is_nan_or_infinite_from_pure_noise_to_the_clean_signal(schedule
     x0, eps, _ = signals
     process = Process(SCHEDULES[schedule], PREDICTIONS[name])
     level = process.schedule.at(double(0.0, 1e-7, 1.0 - 1e-7, 1.0))
-    assert all(part.isfinite().all() for part in process.prediction(level))
+    assert all(torch.as_tensor(part).isfinite().all() for part in process.prediction(level))
     assert process.denoise(net, process.corrupt(x0, eps, level), level, 0.5).isfinite().all()
     assert process.loss(net, x0, eps, level, 0.5, as_velocity).isfinite().all()
 

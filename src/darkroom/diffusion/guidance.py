@@ -58,11 +58,11 @@ def cfg(positive: Any, negative: Any, scale: Scale, rescale: float = 0.0) -> Gui
     alone = unguided(positive)
 
     def guide(x: Tensor, level: Level) -> Guiding:
-        strength = scale_at(scale, level)
-        if callable(scale) and (strength == 1).all():
+        strength = strength_of(scale, level, x)
+        if isinstance(strength, Tensor) and (strength == 1).all():
             return (yield from alone(x, level))
         wanted, unwanted = yield (Query(x, level, positive), Query(x, level, negative))
-        guided = torch.lerp(unwanted, wanted, left(strength, x))
+        guided = torch.lerp(unwanted, wanted, strength)
         return torch.lerp(guided, _with_std_of(guided, wanted), rescale) if rescale else guided
 
     return alone if scale == 1 else guide
@@ -80,7 +80,7 @@ def composition(prompts: Sequence[tuple[Any, float]], negative: Any, scale: Scal
             Query(x, level, cond) for cond in (negative, *(c for c, _ in prompts))
         )
         pull = sum(weight * (one - unwanted) for (_, weight), one in zip(prompts, wanted, strict=True))
-        return unwanted + left(scale_at(scale, level), x) * pull
+        return unwanted + strength_of(scale, level, x) * pull
 
     return guide
 
@@ -93,7 +93,7 @@ def autoguidance(cond: Any, weak: Any, scale: Scale) -> Guide:
 
     def guide(x: Tensor, level: Level) -> Guiding:
         own, worse = yield (Query(x, level, cond), Query(x, level, cond, weak))
-        return worse + left(scale_at(scale, level), x) * (own - worse)
+        return worse + strength_of(scale, level, x) * (own - worse)
 
     return guide
 
@@ -108,8 +108,8 @@ def perturbed_attention(positive: Any, negative: Any, perturbed: Any, scale: Sca
     def guide(x: Tensor, level: Level) -> Guiding:
         conds = (positive, negative, perturbed)
         wanted, unwanted, blind = yield tuple(Query(x, level, cond) for cond in conds)
-        guided = unwanted + left(scale_at(scale, level), x) * (wanted - unwanted)
-        return guided + left(scale_at(push, level), x) * (wanted - blind)
+        guided = unwanted + strength_of(scale, level, x) * (wanted - unwanted)
+        return guided + strength_of(push, level, x) * (wanted - blind)
 
     return guide
 
@@ -139,7 +139,7 @@ def apg(
         before = apart if before is None else apart + momentum * before
         short = before * (largest / _length(before)).clamp(max=1)
         along = _dot(short, wanted) / _dot(wanted, wanted).clamp(min=_tiny(x)) * wanted
-        return wanted + left(scale_at(scale, level) - 1, x) * (short - along + parallel * along)
+        return wanted + (strength_of(scale, level, x) - 1) * (short - along + parallel * along)
 
     return guide
 
@@ -162,7 +162,7 @@ def cfg_zero_star(positive: Any, negative: Any, scale: Scale, zero_above: float 
         wanted, unwanted = yield (Query(x, level, positive), Query(x, level, negative))
         towards, away = x / total - wanted, x / total - unwanted
         best = _dot(towards, away) / _dot(away, away).clamp(min=_tiny(x)) * away
-        return x / total - best - left(scale_at(scale, level), x) * (towards - best)
+        return x / total - best - strength_of(scale, level, x) * (towards - best)
 
     return guide
 
@@ -175,7 +175,8 @@ def interval(scale: Scale, low: float, high: float) -> LevelFunction:
 
     def at(level: Level) -> Tensor:
         inside = (level.sigma > low * level.alpha) & (level.sigma <= high * level.alpha)
-        return torch.where(inside, scale_at(scale, level), 1.0)
+        wanted = scale(level) if callable(scale) else scale
+        return torch.where(inside, wanted, torch.ones_like(level.alpha))
 
     return at
 
@@ -200,9 +201,9 @@ def cfg_plus_plus(scale: float, grid: Grid) -> LevelFunction:
     return at
 
 
-def scale_at(scale: Scale, level: Level) -> Tensor:
-    """The scale in the shape of the level."""
-    return scale(level) if callable(scale) else torch.full_like(level.alpha, scale)
+def strength_of(scale: Scale, level: Level, x: Tensor) -> Tensor | float:
+    """The scale at a level, ready to multiply ``x``."""
+    return left(scale(level), x) if callable(scale) else scale
 
 
 def together(guidings: Sequence[Guiding]) -> Generator[tuple[Query, ...], Sequence[Tensor], list[Tensor]]:

@@ -35,11 +35,11 @@ def normals(seed: int, streams: Sequence[int], count: int) -> np.ndarray:
     normals matters. A shorter row is the beginning of a longer one.
     """
     uniform = (raw(seed, streams, count + count % 2) >> np.uint64(11)) * 2.0**-53  # in [0, 1)
-    pairs = uniform.reshape(len(streams), -1, 2)
-    radius = np.sqrt(-2 * np.log1p(-pairs[..., 0]))
-    angle = torch.from_numpy(2 * math.pi * pairs[..., 1])  # whose cosine torch has faster than numpy
-    np.multiply(radius, angle.cos().numpy(), out=pairs[..., 0])
-    np.multiply(radius, angle.sin().numpy(), out=pairs[..., 1])
+    pairs = uniform.reshape(-1, 2)
+    radius = np.sqrt(-2 * np.log1p(-pairs[:, 0]))
+    angle = torch.from_numpy(2 * math.pi * pairs[:, 1])  # whose cosine torch has faster than numpy
+    pairs[:, 0] = radius * angle.cos().numpy()
+    pairs[:, 1] = radius * angle.sin().numpy()
     return uniform[:, :count]
 
 

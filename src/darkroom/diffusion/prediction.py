@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import NamedTuple, Protocol
 
 import torch
@@ -16,15 +18,19 @@ MAX_LOGSNR = 80.0
 """Bound on the logsnr that a network is told, which must be finite."""
 
 
+Weight = Tensor | float
+"""Of the level's shape, or a number that holds at every level."""
+
+
 class Coefficients(NamedTuple):
-    """How to call a network at a level and how to read x0 from its answer; each part has the level's shape.
+    """How to call a network at a level and how to read x0 from its answer.
 
     The form is that of Karras et al. 2022 (arXiv 2206.00364), equation 7.
     """
 
-    skip: Tensor
-    out: Tensor
-    scale: Tensor
+    skip: Weight
+    out: Weight
+    scale: Weight
     time: Tensor
 
 
@@ -40,6 +46,19 @@ class Prediction(Protocol):
         ...
 
 
+def weighed(first: Weight, x: Tensor, second: Weight, y: Tensor) -> Tensor:
+    """``first * x + second * y``; what the number 0 weighs is left out."""
+    terms = ((first, x), (second, y))
+    return reduce(add, (scaled(*term) for term in terms if isinstance(term[0], Tensor) or term[0]))
+
+
+def scaled(weight: Weight, x: Tensor) -> Tensor:
+    """``weight * x``; what the number 1 weighs stays as it is, which takes no time."""
+    if isinstance(weight, Tensor):
+        return left(weight, x) * x
+    return x if weight == 1 else weight * x
+
+
 @dataclass(frozen=True)
 class Mix(Prediction):
     """A network that sees the bare signal and the level's time and answers ``signal * x0 + noise * eps``.
@@ -48,23 +67,18 @@ class Mix(Prediction):
     """
 
     name: str
-    mix: Callable[[Level], tuple[Tensor, Tensor]]
-    read: Callable[[Level], tuple[Tensor, Tensor]]
+    mix: Callable[[Level], tuple[Weight, Weight]]
+    read: Callable[[Level], tuple[Weight, Weight]]
 
     def __call__(self, level: Level) -> Coefficients:
-        skip, out = self.read(level)
-        return Coefficients(skip, out, torch.ones_like(out), level.t)
+        return Coefficients(*self.read(level), 1.0, level.t)
 
     def target(self, x0: Tensor, eps: Tensor, level: Level) -> Tensor:
         signal, noise = self.mix(level)
-        return left(signal, x0) * x0 + left(noise, eps) * eps
+        return weighed(signal, x0, noise, eps)
 
     def __repr__(self) -> str:
         return f"predict_{self.name}"
-
-
-def _constants(level: Level, first: float, second: float) -> tuple[Tensor, Tensor]:
-    return torch.full_like(level.alpha, first), torch.full_like(level.alpha, second)
 
 
 def _read_eps(level: Level) -> tuple[Tensor, Tensor]:
@@ -82,18 +96,16 @@ def _read_velocity(level: Level) -> tuple[Tensor, Tensor]:
     return 1 / total, -level.sigma / total
 
 
-predict_eps: Prediction = Mix("eps", lambda level: _constants(level, 0, 1), _read_eps)
+predict_eps: Prediction = Mix("eps", lambda level: (0.0, 1.0), _read_eps)
 """The noise (Ho et al. 2020, arXiv 2006.11239, equation 11)."""
 
-predict_x0: Prediction = Mix(
-    "x0", lambda level: _constants(level, 1, 0), lambda level: _constants(level, 0, 1)
-)
+predict_x0: Prediction = Mix("x0", lambda level: (1.0, 0.0), lambda level: (0.0, 1.0))
 """The clean signal."""
 
 predict_v: Prediction = Mix("v", lambda level: (-level.sigma, level.alpha), _read_v)
 """``alpha * eps - sigma * x0`` (Salimans and Ho 2022, arXiv 2202.00512, appendix D)."""
 
-predict_velocity: Prediction = Mix("velocity", lambda level: _constants(level, -1, 1), _read_velocity)
+predict_velocity: Prediction = Mix("velocity", lambda level: (-1.0, 1.0), _read_velocity)
 """``eps - x0``, the velocity of rectified flow (Liu et al. 2023, arXiv 2209.03003, equation 1 backwards)."""
 
 

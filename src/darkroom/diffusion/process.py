@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from darkroom.diffusion.levels import Level, LevelFunction, Schedule, left
-from darkroom.diffusion.prediction import Coefficients, Prediction
+from darkroom.diffusion.prediction import Coefficients, Prediction, scaled, weighed
 
 Network = Callable[[Tensor, Tensor, Any], Tensor]
 """``network(x, time, cond)``: x and the answer are (B, ...), time (B,)."""
@@ -42,7 +42,7 @@ class Process:
     def denoise(self, network: Network, x: Tensor, level: Level, cond: Any) -> Tensor:
         """E[x0 | x], the network's estimate of the clean signal in ``x``."""
         told = self.prediction(level)
-        return left(told.skip, x) * x + left(told.out, x) * _ask(network, x, told, cond)
+        return weighed(told.skip, x, told.out, _ask(network, x, told, cond))
 
     def loss(
         self,
@@ -66,4 +66,4 @@ class Process:
 
 def _ask(network: Network, x: Tensor, told: Coefficients, cond: Any) -> Tensor:
     time = told.time.to(device=x.device, dtype=torch.float32).expand(len(x))
-    return network(left(told.scale, x) * x, time, cond)
+    return network(scaled(told.scale, x), time, cond)

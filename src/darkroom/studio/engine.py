@@ -49,10 +49,12 @@ class Job:
         """Whether the final signal is there."""
         return self.result is not None
 
+    @torch.inference_mode()
     def start(self) -> None:
         """Run the sampler to its first question."""
         self._advance(lambda: next(self.sampling))
 
+    @torch.inference_mode()
     def answer(self, answers: Sequence[Tensor]) -> None:
         """Hand the guide the network's answers; the guide may ask again, or answer the sampler."""
         assert self._guiding is not None
@@ -156,7 +158,7 @@ def forward(
 def _level(queries: Sequence[Query]) -> Level:
     """The levels of all rows; one for all where they are asked at the very same."""
     level = queries[0].level
-    if level.t.ndim == 0 and all(query.level is level for query in queries):
+    if level.t.numel() == 1 and all(query.level is level for query in queries):
         return level
     levels = [query.level.expand(len(query.x)) for query in queries]
     return Level(*(torch.cat(parts) for parts in zip(*levels, strict=True)))

@@ -6,15 +6,14 @@ import torch
 from torch import Tensor
 
 from darkroom.diffusion.grids import Grid
-from darkroom.diffusion.levels import Level, left
+from darkroom.diffusion.levels import Level, Schedule, left
 from darkroom.diffusion.noise import Noise
 from darkroom.diffusion.samplers.integrals import moments
 from darkroom.diffusion.samplers.sampler import Sampling, sampler
-from darkroom.diffusion.samplers.slopes import by_alpha, reach
 from darkroom.diffusion.samplers.steps import step
 
-TINY = 1e-8
-"""Added to an error before division by it."""
+THIRDS = torch.tensor((0, 1 / 3, 2 / 3, 1), dtype=torch.float64)[:, None]
+"""Where in its step the method asks, and where that ends."""
 
 
 @sampler(
@@ -48,27 +47,24 @@ def dpm_adaptive(
         x = step(x, (yield x, first), first, t)
     now, goal = t.logsnr, end.logsnr
     ahead = torch.full_like(now, h_init)
-    before = x / left(t.alpha, x)
+    y = before = x / left(t.alpha, x)
     while (moving := now < goal - 1e-5).any():
         to = torch.where(moving, torch.minimum(goal, now + ahead), now + ahead)
-        s = grid.schedule.at_logsnr(to)
-        low, high = yield from _pair(x, grid, (t, now), (s, to))
-        near = low / left(s.alpha, x)
-        error = _difference(near, high / left(s.alpha, x), before, rtol, atol).to(now)
-        factor = 1 + torch.atan(error.add(TINY) ** (-1 / 3) - 1)
+        s, low, high = yield from _pair(y, grid.schedule, t, now, to - now)
+        error = _difference(low, high, before, rtol, atol).to(now)
+        factor = 1 + torch.atan((error + 1e-8) ** (-1 / 3) - 1)
         taken = moving & ~(factor < safety)  # so that a signal that is not a number comes to an end
         ahead = ahead * factor
-        here = left(taken, x) > 0
-        x, before = torch.where(here, high, x), torch.where(here, near, before)
-        now = torch.where(taken, to, now)
-        t = s.where(taken, t)
+        now, t = torch.where(taken, to, now), s.where(taken, t)
+        here = left(taken, y) > 0
+        y, before = torch.where(here, high, y), torch.where(here, low, before)
+    x = left(t.alpha, y) * y
     return step(x, (yield x, t), t, final) if not torch.equal(final.sigma, end.sigma) else x
 
 
 def _ends(grid: Grid) -> tuple[Level, Level, Level, Level]:
     """Where it begins, from where and to where logsnr is finite, and where it ends."""
-    places = (grid.levels.rows(i) for i in (0, 1, -2, -1))
-    first, second, last_but_one, last = places
+    first, second, last_but_one, last = (grid.levels.rows(i) for i in (0, 1, -2, -1))
     return first, _finite(grid, first, second), _finite(grid, last, last_but_one), last
 
 
@@ -78,35 +74,26 @@ def _finite(grid: Grid, end: Level, inner: Level) -> Level:
 
 
 def _pair(
-    x: Tensor, grid: Grid, start: tuple[Level, Tensor], end: tuple[Level, Tensor]
-) -> Generator[tuple[Tensor, Level], Tensor, tuple[Tensor, Tensor]]:
-    """The same step by DPM-Solver-2 with r = 1/3 and by DPM-Solver-3 (algorithms 1 and 2), between levels
-    given with their logsnr.
+    y: Tensor, schedule: Schedule, t: Level, now: Tensor, length: Tensor
+) -> Generator[tuple[Tensor, Level], Tensor, tuple[Level, Tensor, Tensor]]:
+    """The level that lies ``length`` in logsnr after ``t``, which has ``now``; and y there by DPM-Solver-2
+    with r = 1/3 and by DPM-Solver-3 (algorithms 1 and 2), from y at ``t``.
+
+    y is x / alpha, whose slope over sigma / alpha is eps. What all levels ask for is worked out together;
+    ``lean`` is where on a step a value in eps counts, on average, from 0 to 1.
     """
-    (t, now), (s, to) = start, end
-    length = to - now
-    x0 = yield x, t
-    here = _eps(x, x0, t)
-    third, two_thirds = (grid.schedule.at_logsnr(now + r * length) for r in (1 / 3, 2 / 3))
-
-    def along(level: Level, change: Tensor, share: Tensor | float) -> Tensor:
-        return step(x, x0, t, level) + left(share * reach(t, level, by_alpha), x) * change
-
-    early = step(x, x0, t, third)
-    change = _eps(early, (yield early, third), third) - here
-    late = along(two_thirds, change, 2 * _lean(2 / 3 * length))
-    second = _eps(late, (yield late, two_thirds), two_thirds) - here
-    return along(s, change, 1.5), along(s, second, 1.5 * _lean(length))
-
-
-def _lean(length: Tensor) -> Tensor:
-    """Where on a step of that length in logsnr a value in eps counts, on average: from 0 to 1."""
-    return moments(-length, 2)[..., 1]
-
-
-def _eps(x: Tensor, x0: Tensor, t: Level) -> Tensor:
-    """The slope of x / alpha over sigma / alpha."""
-    return (x - left(t.alpha, x) * x0) / left(t.sigma, x)
+    lengths = THIRDS.to(now) * length
+    levels, ratios = schedule.at_logsnr(now + lengths), torch.exp(-now - lengths)
+    third, two_thirds, s = levels.each()[1:]
+    parts = torch.cat([ratios, levels.alpha, ratios - ratios[0], moments(-lengths[2:], 2)[..., 1]])
+    noise, alpha, far, lean = (part.unbind() for part in left(parts, y[None]).split([4, 4, 4, 2]))
+    here = (y - (yield alpha[0] * y, t)) / noise[0]
+    early = torch.addcmul(y, far[1], here)
+    there = (early - (yield alpha[1] * early, third)) / noise[1]
+    late = torch.addcmul(y, far[2], torch.lerp(here, there, 2 * lean[0]))
+    low = torch.addcmul(y, far[3], torch.lerp(here, there, 1.5))
+    there = (late - (yield alpha[2] * late, two_thirds)) / noise[2]
+    return s, low, torch.addcmul(y, far[3], torch.lerp(here, there, 1.5 * lean[1]))
 
 
 def _difference(low: Tensor, high: Tensor, before: Tensor, rtol: float, atol: float) -> Tensor:

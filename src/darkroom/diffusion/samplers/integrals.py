@@ -14,6 +14,7 @@ from torch import Tensor
 
 _NODES, _WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(32))
 _NODES, _LOG_WEIGHTS = (_NODES + 1) / 2, _WEIGHTS.log()
+_POWERS = _NODES[:, None] ** torch.arange(9)
 
 Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(moments (..., n), rate, number of values in use) -> the moments that a method has in their place."""
@@ -26,7 +27,7 @@ def moments(rate: Tensor, count: int) -> Tensor:
     no cancellation anywhere; closed forms lose all digits as the rate goes to zero.
     """
     density = (rate[..., None] * _NODES.to(rate) + _LOG_WEIGHTS.to(rate)).softmax(-1)
-    return density @ _NODES.to(rate)[:, None] ** torch.arange(count).to(rate)
+    return density @ _POWERS[:, :count].to(rate)
 
 
 def exact(means: Tensor, rate: Tensor, used: Tensor) -> Tensor:
