@@ -8,7 +8,7 @@ import pytest
 from darkroom.data.scenes.assets import letter
 from darkroom.data.scenes.drawings import aspect
 from darkroom.data.scenes.graph import Box, Scene, Thing
-from darkroom.data.scenes.props import word_mask
+from darkroom.data.scenes.props import letter_boxes, word_mask
 from darkroom.data.scenes.render import render
 
 HALF = Box(0.25, 0.2, 0.75, 0.2 + 0.5 / aspect("sign"))
@@ -51,3 +51,14 @@ def test_a_word_is_its_letters_side_by_side() -> None:
     assert 2 * narrow.width < wide.width < 2.3 * narrow.width
     assert np.array_equal(np.asarray(wide)[:, : narrow.width], np.asarray(narrow))
     assert word_mask("ILL").size == word_mask("MOW").size
+
+
+def test_letters_of_short_words_are_as_large_as_those_of_four() -> None:
+    def sizes(word: str) -> list[float]:
+        return [
+            n for left, top, right, bottom in letter_boxes(word, 1.5) for n in (right - left, bottom - top)
+        ]
+
+    assert sizes("I") + sizes("GO") + sizes("CAT") == pytest.approx(3 * sizes("GO"))
+    assert sizes("CAT")[:2] == pytest.approx(sizes("OPEN")[:2])
+    assert sizes("QUARTZ")[0] < sizes("OPEN")[0]

@@ -47,6 +47,7 @@ def _party_hat(pen: Pen) -> None:
 
 
 BOARD = 0.74  # of a sign's height; the rest is its post
+LETTERED = 4  # letters fill a board; fewer are as large
 
 
 def _sign(pen: Pen) -> None:
@@ -111,16 +112,20 @@ def _letter_start(place: int, width: int, height: int) -> int:
     return place * (width + round(height * 0.04))
 
 
-def _scale(width: float, height: float, mask: tuple[int, int]) -> float:
-    """How much larger a word of ``mask``'s width and height stands on a sign of that width and height."""
-    return min(width * 0.92 / mask[0], height * BOARD * 0.7 / mask[1])
+def _scale(width: float, height: float, word: str) -> float:
+    """How much larger than its mask a word stands on a sign of that width and height.
+
+    Words of up to LETTERED letters have letters of one size, so that each is learnt once.
+    """
+    mask = word_mask(word.ljust(LETTERED, "A"))
+    return min(width * 0.92 / mask.width, height * BOARD * 0.7 / mask.height)
 
 
 @lru_cache
 def letter_boxes(word: str, aspect: float) -> list[tuple[float, float, float, float]]:
     """Left, top, right and bottom of each letter in fractions of a sign of that aspect, to a pixel or two."""
     mask, (height, width) = word_mask(word), assets.letter(word[0]).shape
-    scale = _scale(1.0, 1 / aspect, mask.size)
+    scale = _scale(1.0, 1 / aspect, word)
     high, start = height * scale * aspect, 0.5 - mask.width * scale / 2
     lefts = [start + _letter_start(place, width, height) * scale for place in range(len(word))]
     return [(left, (BOARD - high) / 2, left + width * scale, (BOARD + high) / 2) for left in lefts]
@@ -129,7 +134,7 @@ def letter_boxes(word: str, aspect: float) -> list[tuple[float, float, float, fl
 def lettered(board: Image.Image, word: str, rgb: RGB) -> Image.Image:
     """A copy of a sign whose board is of colour ``rgb``, with a word on it."""
     mask, copy = word_mask(word), board.copy()
-    scale = _scale(board.width, board.height, mask.size)
+    scale = _scale(board.width, board.height, word)
     mask = mask.resize((round(mask.width * scale), round(mask.height * scale)), Image.Resampling.HAMMING)
     corner = (board.width - mask.width) // 2, round((board.height * BOARD - mask.height) / 2)
     ink = DARK_INK if _luma(rgb) > 135 else LIGHT_INK
