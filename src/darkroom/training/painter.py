@@ -150,7 +150,7 @@ def held_losses(
     before: Network,
     x0: Tensor,
     draw: torch.Generator,
-    any_time: float = ANY_TIME,
+    any_time: Tensor | float = ANY_TIME,
 ) -> tuple[Tensor, Tensor]:
     """The velocity loss of each row, and the square of the velocity's way from what it was: (B,) both.
 
@@ -167,10 +167,14 @@ def held_losses(
 
 
 def times(
-    count: int, draw: torch.Generator, device: torch.device, any_time: float = ANY_TIME, most: float = 1.0
+    count: int,
+    draw: torch.Generator,
+    device: torch.device,
+    any_time: Tensor | float = ANY_TIME,
+    most: float = 1.0,
 ) -> Tensor:
     """Times to train at, before the schedule's shift, (count,): uniform up to ``most`` with the probability
-    ``any_time``, else as `TIMES` says.
+    ``any_time``, one for all or (count,), else as `TIMES` says.
     """
     mean, deviation = TIMES
     usual = torch.sigmoid(mean + deviation * torch.randn(count, generator=draw, device=device))

@@ -49,12 +49,13 @@ PROMPTS, PICTURES = 16, 8
 STEPS = 8
 """Sampling steps of a picture, without guidance: what guidance adds, the painter is to learn."""
 
-BEST_AND_WORST, REPEATS, UNTOLD = 48, 3, 16
-"""What a step learns from: own pictures of the largest advantages, at so many times each, and some more
-without their prompt, which only hold what guidance compares with."""
+BEST_AND_WORST, REPEATS, KEPT = 48, 3, 32
+"""What a step learns from: own pictures of the largest advantages, at so many times each. And what it is only
+to keep: some of them at times from all alike, as drawings are to stay crisp, half of those without a prompt,
+which is what guidance compares with."""
 
-HOLD = 0.2
-"""What the square of a velocity's way from what it was before weighs."""
+HOLD, KEEP = 0.2, 0.5
+"""What the square of a velocity's way from what it was weighs: where it learns, and where it is to keep."""
 
 FURTHEST = 3.0
 """What the loss of a wrong picture counts at most: several times that of a right one."""
@@ -66,17 +67,17 @@ SPREAD = 0.4
 SKILLS = (
     ("one", 0.01),
     ("two", 0.02),
-    ("count", 0.12),
-    ("colour", 0.08),
+    ("count", 0.14),
+    ("colour", 0.11),
     ("position", 0.02),
-    ("stack", 0.05),
-    ("depth", 0.10),
-    ("three", 0.10),
-    ("mixed", 0.15),
-    ("arrangement", 0.05),
-    ("worn", 0.12),
-    ("held", 0.02),
-    ("crowd", 0.06),
+    ("stack", 0.04),
+    ("depth", 0.08),
+    ("three", 0.07),
+    ("mixed", 0.18),
+    ("arrangement", 0.06),
+    ("worn", 0.08),
+    ("held", 0.01),
+    ("crowd", 0.08),
     ("word", 0.10),
 )
 _EXACT = 5  # the stream of draws for captions
@@ -121,7 +122,9 @@ class RewardLoss:
         self.before = copy.deepcopy(start.painter).eval().requires_grad_(False).to(judge.device)
 
     def __call__(self, network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
-        """``practice`` on own pictures, the share of those that were ``right``, and how far it drifts."""
+        """``practice`` on own pictures, the share of those that were ``right``, how far it drifts there, and
+        where it is to be ``kept``.
+        """
         assert isinstance(network, Painter)
         draw = generator(self.seed, step, batch["prompts"].device)
         told = [batch[part].repeat_interleave(PICTURES, 0) for part in ("prompts", "prompt letters")]
@@ -129,26 +132,28 @@ class RewardLoss:
         earned = rewards(self.judge, to_pixels(self.decoder.decode(own)), batch["wanted"])
         gains = advantages(earned).flatten().to(own)
         rows = gains.abs().topk(min(BEST_AND_WORST, len(gains))).indices.repeat(REPEATS)
+        shown, count = torch.cat([rows, rows[:KEPT]]), len(rows)
         nothing = self._nothing(told[0])
-        told = [torch.cat([part[rows], none]) for part, none in zip(told, nothing, strict=True)]
+        told = [torch.cat([part[shown[: -len(to)]], to]) for part, to in zip(told, nothing, strict=True)]
         losses, ways = held_losses(
             lambda x, time, cond: network(*told, x, time),
             lambda x, time, cond: self.before(*told, x, time),
-            own[torch.cat([rows, rows[:UNTOLD]])],
+            own[shown],
             draw,
-            any_time=0.0,
+            any_time=(torch.arange(len(shown), device=own.device) >= count).float(),
         )
-        practice, drift = practised(losses[: len(rows)], gains[rows]).mean(), ways.mean()
-        right = (earned == 1).float().mean()
-        return {"loss": practice + HOLD * drift, "practice": practice, "drift": drift, "right": right}
+        practice = practised(losses[:count], gains[rows]).mean()
+        drift, kept = ways[:count].mean(), ways[count:].mean()
+        loss, right = practice + HOLD * drift + KEEP * kept, (earned == 1).float().mean()
+        return {"loss": loss, "practice": practice, "drift": drift, "kept": kept, "right": right}
 
     def sheet(self, network: nn.Module, step: int) -> "Image":
         """Pictures of fixed prompts."""
         return sample_sheet(Starter(self.start.config, cast(Painter, network), self.decoder), SHEET_PROMPTS)
 
     def _nothing(self, words: Tensor) -> list[Tensor]:
-        """The tokens of UNTOLD empty prompts."""
-        tokens = self.start.tokenizer.encode([""] * UNTOLD, words.shape[1])
+        """The tokens of empty prompts, for half of what is kept."""
+        tokens = self.start.tokenizer.encode([""] * (KEPT // 2), words.shape[1])
         return [torch.from_numpy(part).to(words.device) for part in (tokens.words, tokens.letters)]
 
 
