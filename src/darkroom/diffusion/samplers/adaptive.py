@@ -49,17 +49,17 @@ def dpm_adaptive(
     ahead = torch.full_like(now, h_init)
     y = before = x / left(t.alpha, x)
     while (moving := now < goal - 1e-5).any():
-        to = torch.where(moving, torch.minimum(goal, now + ahead), now + ahead)
-        s, low, high = yield from _pair(y, grid.schedule, t, now, to - now)
+        length = torch.where(moving, torch.minimum(goal - now, ahead), ahead)
+        low, high = yield from _pair(y, grid.schedule, now, length)
         error = _difference(low, high, before, rtol, atol).to(now)
         factor = 1 + torch.atan((error + 1e-8) ** (-1 / 3) - 1)
         taken = moving & ~(factor < safety)  # so that a signal that is not a number comes to an end
         ahead = ahead * factor
-        now, t = torch.where(taken, to, now), s.where(taken, t)
+        now = torch.where(taken, now + length, now)
         here = left(taken, y) > 0
         y, before = torch.where(here, high, y), torch.where(here, low, before)
-    x = left(t.alpha, y) * y
-    return step(x, (yield x, t), t, final) if not torch.equal(final.sigma, end.sigma) else x
+    x = left(end.alpha, y) * y
+    return step(x, (yield x, end), end, final) if not torch.equal(final.sigma, end.sigma) else x
 
 
 def _ends(grid: Grid) -> tuple[Level, Level, Level, Level]:
@@ -74,26 +74,26 @@ def _finite(grid: Grid, end: Level, inner: Level) -> Level:
 
 
 def _pair(
-    y: Tensor, schedule: Schedule, t: Level, now: Tensor, length: Tensor
-) -> Generator[tuple[Tensor, Level], Tensor, tuple[Level, Tensor, Tensor]]:
-    """The level that lies ``length`` in logsnr after ``t``, which has ``now``; and y there by DPM-Solver-2
-    with r = 1/3 and by DPM-Solver-3 (algorithms 1 and 2), from y at ``t``.
+    y: Tensor, schedule: Schedule, now: Tensor, length: Tensor
+) -> Generator[tuple[Tensor, Level], Tensor, tuple[Tensor, Tensor]]:
+    """From y at logsnr ``now``, y that lies ``length`` in it later, by DPM-Solver-2 with r = 1/3 and by
+    DPM-Solver-3 (algorithms 1 and 2).
 
     y is x / alpha, whose slope over sigma / alpha is eps. What all levels ask for is worked out together;
     ``lean`` is where on a step a value in eps counts, on average, from 0 to 1.
     """
     lengths = THIRDS.to(now) * length
     levels, ratios = schedule.at_logsnr(now + lengths), torch.exp(-now - lengths)
-    third, two_thirds, s = levels.each()[1:]
+    first, third, two_thirds, _ = levels.each()
     parts = torch.cat([ratios, levels.alpha, ratios - ratios[0], moments(-lengths[2:], 2)[..., 1]])
     noise, alpha, far, lean = (part.unbind() for part in left(parts, y[None]).split([4, 4, 4, 2]))
-    here = (y - (yield alpha[0] * y, t)) / noise[0]
+    here = (y - (yield alpha[0] * y, first)) / noise[0]
     early = torch.addcmul(y, far[1], here)
     there = (early - (yield alpha[1] * early, third)) / noise[1]
     late = torch.addcmul(y, far[2], torch.lerp(here, there, 2 * lean[0]))
     low = torch.addcmul(y, far[3], torch.lerp(here, there, 1.5))
     there = (late - (yield alpha[2] * late, two_thirds)) / noise[2]
-    return s, low, torch.addcmul(y, far[3], torch.lerp(here, there, 1.5 * lean[1]))
+    return low, torch.addcmul(y, far[3], torch.lerp(here, there, 1.5 * lean[1]))
 
 
 def _difference(low: Tensor, high: Tensor, before: Tensor, rtol: float, atol: float) -> Tensor:
