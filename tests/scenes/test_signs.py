@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from darkroom.data.scenes.assets import letter
+from darkroom.data.scenes.chance import philox
 from darkroom.data.scenes.drawings import aspect
 from darkroom.data.scenes.graph import Box, Scene, Thing
 from darkroom.data.scenes.props import letter_boxes, word_mask
 from darkroom.data.scenes.render import render
+from darkroom.data.scenes.skills import draw
+from darkroom.data.scenes.world import small_world
 
 HALF = Box(0.25, 0.2, 0.75, 0.2 + 0.5 / aspect("sign"))
 
@@ -62,3 +65,19 @@ def test_letters_of_short_words_are_as_large_as_those_of_four() -> None:
     assert sizes("I") + sizes("GO") + sizes("CAT") == pytest.approx(3 * sizes("GO"))
     assert sizes("CAT")[:2] == pytest.approx(sizes("OPEN")[:2])
     assert sizes("QUARTZ")[0] < sizes("OPEN")[0]
+
+
+def test_letters_stand_between_the_lines_of_the_grid() -> None:
+    world = small_world()
+    for i in range(60):
+        scene = draw(philox(9, i), world, "word")
+        (sign,) = (thing for thing in scene.things if thing.word)
+        for left, _, right, _ in letter_boxes(sign.word, sign.box.width / sign.box.height):
+            middle = sign.box.left + (left + right) / 2 * sign.box.width
+            assert 0.3 < middle / world.snap % 1 < 0.7, (i, sign.word)
+        for other in set(scene.things) - {sign}:
+            assert (
+                other.box.right < sign.box.left
+                or other.box.left > sign.box.right
+                or (other.box.bottom < sign.box.top or other.box.top > sign.box.bottom)
+            )

@@ -69,6 +69,13 @@ def somewhere(rng: np.random.Generator, size: Size, snap: float) -> Box:
     return box_at((x, y), size)
 
 
+def half_a_step(box: Box, away: float, snap: float) -> Box:
+    """The box half a step of the grid to the side, away from that place; where it was if there is no room."""
+    step = snap / 2 if box.centre[0] > away else -snap / 2
+    left, right = box.left + step, box.right + step
+    return Box(left, box.top, right, box.bottom) if left >= EDGE and right <= 1 - EDGE else box
+
+
 def chain(lengths: Sequence[float], snap: float, gap: float = GAP, even: bool = False) -> list[float]:
     """Centres, the first at 0, of lengths as close as gap and snap allow; ``even`` gives one pitch."""
     steps = [up((a + b) / 2 + gap, snap) for a, b in pairwise(lengths)]

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..chance import chance, distinct, pick, shuffled, weighted
 from ..graph import Box, Relation, RelationKind, Scene, Thing
-from ..layout import Size, circle, seat, size_of, somewhere, tracks
+from ..layout import Size, circle, half_a_step, seat, size_of, somewhere, tracks
 from ..world import World
 from .common import (
     AXES,
@@ -174,12 +174,20 @@ def word(rng: np.random.Generator, world: World) -> Scene:
     own = tint(rng, world, "sign", where.ground, own=world.plain_signs)
     if chance(rng, 0.75):
         box = somewhere(rng, size_of("sign", world.size(rng, 0.5, 0.8), word=text), world.snap)
-        return show(rng, "word", where, [Thing("sign", box, own, word=text)])
+        return show(
+            rng, "word", where, [Thing("sign", _between_lines(box, 0.5, text, world), own, word=text)]
+        )
     other = some_thing(rng, world)
     side: RelationKind = pick(rng, tuple(AXES))
     sign, box = settle(lambda: _sign_and_one(rng, world, text, other, side))
+    sign = _between_lines(sign, box.centre[0], text, world)
     things = [Thing("sign", sign, own, word=text), Thing(other, box, tint(rng, world, other, where.ground))]
     return show(rng, "word", where, things, [Relation(0, side, 1)])
+
+
+def _between_lines(sign: Box, away: float, text: str, world: World) -> Box:
+    """Where letters stand between the lines of the world's grid: those of an odd word half a step aside."""
+    return half_a_step(sign, away, world.snap) if len(text) % 2 else sign
 
 
 def _sign_and_one(
