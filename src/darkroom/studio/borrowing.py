@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from darkroom.errors import DarkroomError
+from darkroom.errors import DarkroomError, UnknownName
 from darkroom.studio.comfyui import read_workflow
 from darkroom.studio.metadata import RNG, from_json, read_infotext
 from darkroom.studio.pictures import Texts
@@ -90,7 +90,7 @@ def from_infotext(text: str, models: Collection[str]) -> Borrowed:
     info = read_infotext(text)
     settings, noises = dict(info.settings), {label: name for name, label in RNG.items()}
     width, _, height = settings.get("Size", "").partition("x")
-    sampler, tail = _sampler(settings.get("Sampler"))
+    _, behind = _method(settings.get("Sampler"))
     values = {
         "prompt": info.prompt,
         "negative": info.negative,
@@ -99,8 +99,8 @@ def from_infotext(text: str, models: Collection[str]) -> Borrowed:
         "cfg_scale": settings.get("CFG scale"),
         "width": width,
         "height": height,
-        "sampler": sampler,
-        "scheduler": settings.get("Schedule type", tail),
+        "sampler": settings.get("Sampler"),
+        "scheduler": settings.get("Schedule type", behind),
         "model": settings.get("Model"),
         "clip_skip": settings.get("Clip skip"),
         "guidance": settings.get("Distilled CFG Scale"),
@@ -132,8 +132,8 @@ def _from_elsewhere(
         taken.known(name, _whole)
     for name in ("cfg_scale", "guidance", "variation_strength"):
         taken.known(name, _number)
-    taken.known("sampler", lambda name: _sampler(name)[0])
-    taken.known("scheduler", scheduler_named)
+    taken.known("sampler", lambda name: _method(name)[0])
+    taken.known("scheduler", _scheduler)
     taken.known("model", lambda name: _model(str(name), models))
     if "variation_strength" not in taken.values:
         taken.values.pop("variation_seed", None)
@@ -184,34 +184,21 @@ def _model(name: str, models: Collection[str]) -> str | None:
     return next((one for one in models if one in (name, bare, stem)), None)
 
 
-def _sampler(name: object) -> tuple[str | None, str | None]:
+def _method(name: object) -> tuple[str | None, str | None]:
     """Our name for a sampler by any tool's, and a scheduler that older tools write behind it."""
-    from darkroom.diffusion.samplers import SAMPLERS
-
-    if name is None:
-        return None, None
-    words = str(name).split()
-    for cut in range(len(words), 0, -1):
-        wanted = _letters(" ".join(words[:cut]))
-        for one in SAMPLERS.values():
-            if wanted in (_letters(one.name), _letters(one.label), _letters(ALIASES.get(one.name, one.name))):
-                return one.name, " ".join(words[cut:]) or None
-    return None, None
-
-
-ALIASES = {"euler_a": "euler_ancestral", "dpm2_a": "dpm_2_ancestral", "dpmpp_2s_a": "dpmpp_2s_ancestral"}
-"""ComfyUI's names where they are not ours."""
-
-
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.lower().replace("++", "pp") if letter.isalnum())
-
-
-def scheduler_named(name: object) -> str | None:
-    """Our name for a scheduler by any tool's; A1111's "Automatic" is the model's choice."""
-    from darkroom.diffusion.grids import find
+    from darkroom.studio.methods import sampler_named
 
     try:
-        return find(str(name)).name
-    except KeyError:
+        return sampler_named(str(name))
+    except UnknownName:
+        return None, None
+
+
+def _scheduler(name: object) -> str | None:
+    """Our name for a scheduler by any tool's; A1111's "Automatic" is the model's choice."""
+    from darkroom.studio.methods import scheduler_named
+
+    try:
+        return scheduler_named(str(name))
+    except UnknownName:
         return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from time import perf_counter
@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import darkroom.families.grids  # noqa: F401  they join the registry
 from darkroom import __version__
-from darkroom.diffusion.grids import GRIDS, Grid, find
-from darkroom.diffusion.samplers import SAMPLERS, Sampler
-from darkroom.errors import InvalidRequest, UnknownName
+from darkroom.diffusion.grids import GRIDS, Grid
+from darkroom.diffusion.samplers import SAMPLERS
+from darkroom.errors import InvalidRequest
 from darkroom.families.family import Model, Reading
 from darkroom.networks.conditioning import Conditioning
 from darkroom.studio import digests
 from darkroom.studio.engine import Engine, Job
 from darkroom.studio.hung import Hung
+from darkroom.studio.methods import in_our_names
 from darkroom.studio.models import Loaded, open_model
 from darkroom.studio.placement.demand import placed
 from darkroom.studio.placement.memory import check_setting
@@ -147,15 +147,11 @@ def hung_on(model: Model, request: Request) -> Iterator[Callable[[Request, Model
 
 
 def fill(request: Request, model: Model) -> Request:
-    """The request with the defaults of model and machine, and the scheduler by our name for it.
+    """The request with the defaults of model and machine, sampler and scheduler by our names.
 
     Raises InvalidRequest when the size does not fit the model or it cannot do what is asked, and UnknownName.
     """
-    filled = request.filled(**model.defaults, precision=default_precision())
-    try:
-        filled = replace(filled, scheduler=find(filled.scheduler or "").name)
-    except KeyError:
-        raise UnknownName("scheduler", filled.scheduler or "", GRIDS) from None
+    filled = in_our_names(request).filled(**model.defaults, precision=default_precision())
     size = filled.width or 0, filled.height or 0
     try:
         for width, height in (size, filled.seed_size or size):
@@ -195,7 +191,11 @@ def jobs_of(request: Request, model: Model, hung: Hung, places: Iterable[int] | 
     def encode(text: str, wanted: bool) -> Conditioning:
         return model.encode_prompts([text], Reading(width, height, wanted, *options))
 
-    process, sampler, grid = model.process_at(width, height), sampler_of(request), grid_of(request, model)
+    process, sampler, grid = (
+        model.process_at(width, height),
+        SAMPLERS[request.sampler or ""],
+        grid_of(request, model),
+    )
     given = given_of(request, model)
     for i in range(request.count) if places is None else places:
         guide = guide_of(request, encode, grid, hung.finish, middle_blocks(request, model))
@@ -221,13 +221,6 @@ def middle_blocks(request: Request, model: Model) -> Sequence[bool]:
     if request.pag_scale and not blocks:
         raise InvalidRequest(f"{model.name} takes no pag scale; leave that out, or choose another model.")
     return blocks or ()
-
-
-def sampler_of(request: Request) -> Sampler:
-    """The sampler of a filled request; raises UnknownName."""
-    if request.sampler not in SAMPLERS:
-        raise UnknownName("sampler", request.sampler or "", SAMPLERS)
-    return SAMPLERS[request.sampler]
 
 
 def grid_of(request: Request, model: Model) -> Grid:

@@ -1,6 +1,5 @@
 """From what A1111's clients send to a request of ours, and what of it they must be told."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -15,9 +14,9 @@ from darkroom.server import incoming
 from darkroom.server.a1111.fields import Common, ImageToImage
 from darkroom.server.a1111.filling import filled
 from darkroom.server.a1111.options import Options
-from darkroom.server.checking import scheduler_named
 from darkroom.server.desk import Desk
 from darkroom.server.errors import Refused
+from darkroom.studio.methods import sampler_named, scheduler_named
 from darkroom.studio.request import Request, random_seed
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -99,13 +98,10 @@ def method_named(name: str) -> tuple[str | None, str | None]:
     """
     if not name or name.lower() == "automatic":
         return None, None
-    known = {s.label.lower(): s.name for s in SAMPLERS.values()} | {s.lower(): s for s in SAMPLERS}
-    if name.lower() in known:
-        return known[name.lower()], None
-    words, _, last = name.rpartition(" ")
-    with suppress(KeyError, UnknownName):
-        return known[words.lower()], scheduler_named(last)
-    raise Refused(str(UnknownName("sampler", name, [s.label for s in SAMPLERS.values()])), 404)
+    try:
+        return sampler_named(name)
+    except UnknownName:
+        raise Refused(str(UnknownName("sampler", name, [s.label for s in SAMPLERS.values()])), 404) from None
 
 
 def schedule_named(name: str) -> str | None:

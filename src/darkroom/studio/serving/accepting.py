@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from darkroom.errors import DarkroomError, UnknownName
+from darkroom.errors import DarkroomError
 from darkroom.studio import home, hub
 from darkroom.studio.expanding import expanded
 from darkroom.studio.request import Request
@@ -21,20 +21,11 @@ def acceptable(requests: Sequence[Request], limits: Limits) -> tuple[Request, ..
 
 
 def _check(request: Request) -> None:
-    from darkroom.diffusion.grids import find
-    from darkroom.studio.develop import sampler_of
+    from darkroom.studio.methods import in_our_names
     from darkroom.studio.models import locate
     from darkroom.studio.prompts import with_named_loras
 
-    if request.sampler is not None:
-        sampler_of(request)
-    if request.scheduler is not None:
-        try:
-            find(request.scheduler)
-        except KeyError:
-            from darkroom.diffusion.grids import GRIDS
-
-            raise UnknownName("scheduler", request.scheduler, GRIDS) from None
+    in_our_names(request)
     if request.model in home.named("models") or not hub.is_name(request.model):
         locate(request.model)
     for path in with_named_loras(request).files():

@@ -1,0 +1,72 @@
+"""Samplers and schedulers by whatever name a tool gives them."""
+
+from dataclasses import replace
+from functools import cache
+
+import darkroom.families.grids  # noqa: F401  they join the registry
+from darkroom.diffusion.grids import GRIDS, find
+from darkroom.diffusion.samplers import SAMPLERS
+from darkroom.errors import UnknownName
+from darkroom.studio.request import Request
+
+ALIASES = {
+    "dpm2_a": "dpm_2_ancestral",
+    "dpmpp_2s_a": "dpmpp_2s_ancestral",
+    "euler_a": "euler_ancestral",
+}
+"""ComfyUI's names where they are not ours."""
+
+
+def in_our_names(request: Request) -> Request:
+    """The request with its sampler and scheduler by our names. Raises UnknownName."""
+    sampler, scheduler = request.sampler, request.scheduler
+    if sampler is not None:
+        sampler, behind = sampler_named(sampler)
+        scheduler = behind if scheduler is None else scheduler
+    if scheduler is not None:
+        scheduler = scheduler_named(scheduler)
+    return replace(request, sampler=sampler, scheduler=scheduler)
+
+
+def sampler_named(name: str) -> tuple[str, str | None]:
+    """Our name for a sampler, and for the scheduler that A1111 once wrote behind it ("DPM++ 2M Karras").
+
+    Raises UnknownName.
+    """
+    words = name.split()
+    for cut in range(len(words), 0, -1):
+        found, behind = _known().get(_letters(" ".join(words[:cut]))), " ".join(words[cut:])
+        if found and not behind:
+            return found, None
+        if found and _is_scheduler(behind):
+            return found, scheduler_named(behind)
+    raise UnknownName("sampler", name, [*SAMPLERS, *(sampler.label for sampler in SAMPLERS.values())])
+
+
+def scheduler_named(name: str) -> str:
+    """Our name for a scheduler. Raises UnknownName."""
+    try:
+        return find(name).name
+    except KeyError:
+        raise UnknownName("scheduler", name, GRIDS) from None
+
+
+def _is_scheduler(name: str) -> bool:
+    try:
+        return bool(scheduler_named(name))
+    except UnknownName:
+        return False
+
+
+@cache
+def _known() -> dict[str, str]:
+    """Our name of each sampler by all that it is called."""
+    return {
+        _letters(called): name
+        for name, sampler in SAMPLERS.items()
+        for called in (name, sampler.label, ALIASES.get(name, name))
+    }
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower().replace("++", "pp") if letter.isalnum())
