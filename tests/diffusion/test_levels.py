@@ -66,6 +66,12 @@ def test_at_logsnr_undoes_logsnr(schedule, t):
     torch.testing.assert_close(back.t, level.t, rtol=1e-10, atol=1e-10)
 
 
+@given(schedules, times)
+def test_the_time_that_a_network_is_told_gives_the_level(schedule, t):
+    level = at(schedule, t)
+    torch.testing.assert_close(schedule.at_time(level.t), level, rtol=1e-10, atol=1e-12)
+
+
 @given(st.sampled_from([s for s in SCHEDULES.values() if isinstance(s, VP)]), times)
 def test_vp_keeps_the_power(schedule, t):
     level = at(schedule, t)

@@ -175,8 +175,7 @@ def interval(scale: Scale, low: float, high: float) -> LevelFunction:
 
     def at(level: Level) -> Tensor:
         inside = (level.sigma > low * level.alpha) & (level.sigma <= high * level.alpha)
-        wanted = scale(level) if callable(scale) else scale
-        return torch.where(inside, wanted, torch.ones_like(level.alpha))
+        return torch.where(inside, strength_of(scale, level, level.alpha), torch.ones_like(level.alpha))
 
     return at
 

@@ -67,6 +67,10 @@ class Schedule(Protocol):
         """The level where log(alpha / sigma) is ``logsnr``."""
         ...
 
+    def at_time(self, time: Tensor) -> Level:
+        """The level of which a network is told ``time``."""
+        ...
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -106,6 +110,9 @@ class Flow:
         sigma = torch.sigmoid(-logsnr)
         return Level(sigma, torch.sigmoid(logsnr), sigma)
 
+    def at_time(self, time: Tensor) -> Level:
+        return Level(time, 1 - time, time)
+
 
 @dataclass(frozen=True)
 class VE:
@@ -114,12 +121,13 @@ class VE:
     sigma_max: float = 80.0
 
     def at(self, t: Tensor) -> Level:
-        sigma = self.sigma_max * t
-        return Level(sigma, torch.ones_like(sigma), sigma)
+        return self.at_time(self.sigma_max * t)
 
     def at_logsnr(self, logsnr: Tensor) -> Level:
-        sigma = torch.exp(-logsnr)
-        return Level(sigma, torch.ones_like(sigma), sigma)
+        return self.at_time(torch.exp(-logsnr))
+
+    def at_time(self, time: Tensor) -> Level:
+        return Level(time, torch.ones_like(time), time)
 
 
 @dataclass(frozen=True)
@@ -198,6 +206,9 @@ class VP:
         past = sigma * alphas[before] - alpha * sigmas[before]  # sine of the angle to the entry before
         short = alpha * sigmas[before + 1] - sigma * alphas[before + 1]  # and to the one after
         return Level(before + (past / (past + short)).clamp(0, 1) - 1, alpha, sigma)
+
+    def at_time(self, time: Tensor) -> Level:
+        return self.at((time + 1) / len(self.alphas_cumprod))
 
 
 LevelFunction = Callable[[Level], Tensor]

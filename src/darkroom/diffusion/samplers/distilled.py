@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from darkroom.diffusion.grids import Grid
-from darkroom.diffusion.levels import Level, Schedule
+from darkroom.diffusion.levels import Level
 from darkroom.diffusion.noise import Noise
 from darkroom.diffusion.samplers.first_order import churn, renewing
 from darkroom.diffusion.samplers.sampler import Sampling, sampler
@@ -34,18 +34,8 @@ def tcd(x: Tensor, grid: Grid, noise: Noise, gamma: float = 0.3) -> Sampling:
 
     def split(t: Level, s: Level) -> Split:
         told = torch.minimum(s.t, (1 - gamma) * s.t)
-        beyond = at_told(grid.schedule, told)
+        beyond = grid.schedule.at_time(told)
         kept = torch.where(told < s.t, s.alpha / beyond.alpha * beyond.sigma, s.sigma)
         return kept, (s.sigma**2 - kept**2).clamp(min=0).sqrt()
 
     return renewing(x, churn(grid, noise), split)
-
-
-def at_told(schedule: Schedule, told: Tensor) -> Level:
-    """The level whose time is ``told``, by bisection to the last bit."""
-    low, high = torch.zeros_like(told), torch.ones_like(told)
-    for _ in range(60):
-        middle = (low + high) / 2
-        below = schedule.at(middle).t < told
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return schedule.at(high)
