@@ -54,7 +54,7 @@ BEST_AND_WORST, REPEATS, KEPT = 48, 3, 32
 to keep: some of them at times from all alike, as drawings are to stay crisp, half of those without a prompt,
 which is what guidance compares with."""
 
-HOLD, KEEP = 0.2, 0.5
+HOLD, KEEP = 0.2, 0.1
 """What the square of a velocity's way from what it was weighs: where it learns, and where it is to keep."""
 
 FURTHEST = 3.0
