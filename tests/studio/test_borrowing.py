@@ -156,6 +156,25 @@ def test_a_scheduler_behind_the_sampler_is_known_as_older_tools_wrote_it():
 
 
 @pytest.mark.parametrize(
+    ("settings", "scheduler", "missing"),
+    [
+        ("Sampler: DPM++ 2M alt, Schedule type: Karras", "karras", ()),
+        ("Sampler: DPM++ 2M Turbo", None, ("Its scheduler Turbo is not known here.",)),
+        ("Sampler: DPM++ 2M, Schedule type: Automatic", None, ()),
+    ],
+)
+def test_a_sampler_is_known_whatever_stands_behind_it(settings, scheduler, missing):
+    told = from_infotext(f"x\nSteps: 2, {settings}, CFG scale: 1, Seed: 1", KNOWN)
+    assert (told.values["sampler"], told.values.get("scheduler")) == ("dpmpp_2m", scheduler)
+    assert told.missing == missing
+
+
+def test_a_sampler_that_there_is_not_is_told():
+    told = from_infotext("x\nSteps: 2, Sampler: Magic, CFG scale: 1, Seed: 1", KNOWN)
+    assert "sampler" not in told.values and told.missing == ("Its sampler Magic is not known here.",)
+
+
+@pytest.mark.parametrize(
     "name", ["Euler a", "euler_ancestral", "DPM++ 2M", "dpmpp_2m", "Heun", "LMS", "DDIM"]
 )
 def test_samplers_are_known_by_the_names_of_other_tools(name):

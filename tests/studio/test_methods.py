@@ -40,9 +40,14 @@ def test_a_scheduler_that_is_told_counts_before_one_behind_the_sampler() -> None
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("eulr", "'euler'"), ("DPM++ 2N", "'DPM++ 2M'"), ("DPM++ 2M Kerras", "'DPM++ 2M"), ("", "")],
+    [("eulr", "'euler'"), ("DPM++ 2N", "'DPM++ 2M'"), ("DPM++ 2M Kerras", "'DPM++ 2M"), ("", "dpmpp_2m")],
 )
 def test_an_unknown_one_is_told_the_nearest(name: str, nearest: str) -> None:
     with pytest.raises(UnknownName, match=f"no sampler named '{name.replace('+', '.')}'") as raised:
         sampler_named(name)
     assert nearest in str(raised.value)
+
+
+def test_a_name_of_a_million_words_is_refused_at_once() -> None:
+    with pytest.raises(UnknownName):
+        sampler_named("a " * 1_000_000)

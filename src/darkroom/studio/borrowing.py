@@ -90,7 +90,7 @@ def from_infotext(text: str, models: Collection[str]) -> Borrowed:
     info = read_infotext(text)
     settings, noises = dict(info.settings), {label: name for name, label in RNG.items()}
     width, _, height = settings.get("Size", "").partition("x")
-    _, behind = _method(settings.get("Sampler"))
+    scheduler = settings.get("Schedule type", _method(settings.get("Sampler"))[1])
     values = {
         "prompt": info.prompt,
         "negative": info.negative,
@@ -100,7 +100,7 @@ def from_infotext(text: str, models: Collection[str]) -> Borrowed:
         "width": width,
         "height": height,
         "sampler": settings.get("Sampler"),
-        "scheduler": settings.get("Schedule type", behind),
+        "scheduler": None if scheduler == "Automatic" else scheduler,
         "model": settings.get("Model"),
         "clip_skip": settings.get("Clip skip"),
         "guidance": settings.get("Distilled CFG Scale"),
@@ -186,16 +186,14 @@ def _model(name: str, models: Collection[str]) -> str | None:
 
 def _method(name: object) -> tuple[str | None, str | None]:
     """Our name for a sampler by any tool's, and a scheduler that older tools write behind it."""
-    from darkroom.studio.methods import sampler_named
+    from darkroom.studio.methods import sampler_in
 
-    try:
-        return sampler_named(str(name))
-    except UnknownName:
-        return None, None
+    found, behind = sampler_in(str(name))
+    return found, behind if found else None
 
 
 def _scheduler(name: object) -> str | None:
-    """Our name for a scheduler by any tool's; A1111's "Automatic" is the model's choice."""
+    """Our name for a scheduler by any tool's."""
     from darkroom.studio.methods import scheduler_named
 
     try:

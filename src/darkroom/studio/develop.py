@@ -152,6 +152,7 @@ def fill(request: Request, model: Model) -> Request:
     Raises InvalidRequest when the size does not fit the model or it cannot do what is asked, and UnknownName.
     """
     filled = in_our_names(request).filled(**model.defaults, precision=default_precision())
+    filled = in_our_names(filled)  # the model's defaults too
     size = filled.width or 0, filled.height or 0
     try:
         for width, height in (size, filled.seed_size or size):

@@ -16,6 +16,9 @@ ALIASES = {
 }
 """ComfyUI's names where they are not ours."""
 
+LONGEST = 5
+"""Words of a sampler's name at most."""
+
 
 def in_our_names(request: Request) -> Request:
     """The request with its sampler and scheduler by our names. Raises UnknownName."""
@@ -33,14 +36,22 @@ def sampler_named(name: str) -> tuple[str, str | None]:
 
     Raises UnknownName.
     """
+    found, behind = sampler_in(name)
+    if found and not behind:
+        return found, None
+    if found and (scheduler := _scheduler(behind)):
+        return found, scheduler
+    labels = [sampler.label for sampler in SAMPLERS.values()]
+    raise UnknownName("sampler", name, labels if set(name) & set(" +") else SAMPLERS)
+
+
+def sampler_in(name: str) -> tuple[str | None, str]:
+    """Our name for the sampler that ``name`` begins with, if there is one, and the words behind it."""
     words = name.split()
-    for cut in range(len(words), 0, -1):
-        found, behind = _known().get(_letters(" ".join(words[:cut]))), " ".join(words[cut:])
-        if found and not behind:
-            return found, None
-        if found and _is_scheduler(behind):
-            return found, scheduler_named(behind)
-    raise UnknownName("sampler", name, [*SAMPLERS, *(sampler.label for sampler in SAMPLERS.values())])
+    for cut in range(min(len(words), LONGEST), 0, -1):
+        if found := _known().get(_letters(" ".join(words[:cut]))):
+            return found, " ".join(words[cut:])
+    return None, name
 
 
 def scheduler_named(name: str) -> str:
@@ -51,11 +62,11 @@ def scheduler_named(name: str) -> str:
         raise UnknownName("scheduler", name, GRIDS) from None
 
 
-def _is_scheduler(name: str) -> bool:
+def _scheduler(name: str) -> str | None:
     try:
-        return bool(scheduler_named(name))
+        return scheduler_named(name)
     except UnknownName:
-        return False
+        return None
 
 
 @cache

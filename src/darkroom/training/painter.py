@@ -162,7 +162,7 @@ def held_losses(
     with torch.no_grad():
         was = process.denoise(before, x, level, None)
     now, weight = process.denoise(after, x, level, None), as_velocity(level)
-    to, way = ((now - other).float().square().flatten(1).mean(1) for other in (x0, was))
+    to, way = ((now.float() - other).square().flatten(1).mean(1) for other in (x0, was))
     return weight * to, weight * way
 
 

@@ -14,18 +14,18 @@ def acceptable(requests: Sequence[Request], limits: Limits) -> tuple[Request, ..
     be told without the model.
     """
     limits.check(requests)
-    plain = tuple(one for request in requests for one in expanded(request))
+    from darkroom.studio.methods import in_our_names
+
+    plain = tuple(in_our_names(one) for request in requests for one in expanded(request))
     for request in plain:
         _check(request)
     return plain
 
 
 def _check(request: Request) -> None:
-    from darkroom.studio.methods import in_our_names
     from darkroom.studio.models import locate
     from darkroom.studio.prompts import with_named_loras
 
-    in_our_names(request)
     if request.model in home.named("models") or not hub.is_name(request.model):
         locate(request.model)
     for path in with_named_loras(request).files():
