@@ -116,7 +116,7 @@ def test_what_steers_changes_the_picture_and_is_in_its_record(options):
     request = replace(SMALL, steps=3, cfg_scale=None, count=2)
     plain, made = develop(request), develop(replace(request, **options))
     for i, image in enumerate(made.images):
-        assert np.abs(image.astype(int) - plain.images[i]).max() > 3
+        assert np.abs(image.astype(int) - plain.images[i]).max() > 1
         record = from_json(to_json(made[i].record))
         assert record == made[i].record
         again = develop(record.request).images[0].astype(int)

@@ -1,5 +1,7 @@
 """Samplers and schedulers are known by the names that people's hands know."""
 
+from dataclasses import replace
+
 import pytest
 
 from darkroom.diffusion.samplers import SAMPLERS
@@ -29,6 +31,13 @@ def test_other_tools_names_are_known(theirs: str, ours: tuple[str, str | None]) 
 def test_each_sampler_has_its_name_and_label_to_itself() -> None:
     for sampler in SAMPLERS.values():
         assert sampler_named(sampler.name) == sampler_named(sampler.label) == (sampler.name, None)
+
+
+def test_a_sampler_of_ones_own_is_known_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler_named("euler")
+    monkeypatch.setitem(SAMPLERS, "mine", replace(SAMPLERS["euler"], name="mine"))
+    assert sampler_named("mine") == ("mine", None)
+    assert sampler_named("euler") == ("euler", None)
 
 
 def test_a_scheduler_that_is_told_counts_before_one_behind_the_sampler() -> None:

@@ -47,9 +47,9 @@ def sampler_named(name: str) -> tuple[str, str | None]:
 
 def sampler_in(name: str) -> tuple[str | None, str]:
     """Our name for the sampler that ``name`` begins with, if there is one, and the words behind it."""
-    words = name.split()
+    words, known = name.split(), _called(tuple(SAMPLERS))
     for cut in range(min(len(words), LONGEST), 0, -1):
-        if found := _known().get(_letters(" ".join(words[:cut]))):
+        if found := known.get(_letters(" ".join(words[:cut]))):
             return found, " ".join(words[cut:])
     return None, name
 
@@ -70,13 +70,12 @@ def _scheduler(name: str) -> str | None:
 
 
 @cache
-def _known() -> dict[str, str]:
-    """Our name of each sampler by all that it is called."""
-    return {
-        _letters(called): name
-        for name, sampler in SAMPLERS.items()
-        for called in (name, sampler.label, ALIASES.get(name, name))
+def _called(names: tuple[str, ...]) -> dict[str, str]:
+    """Our name of each of these samplers by all that it is called; its own name is its own."""
+    others = {
+        _letters(called): name for name in names for called in (SAMPLERS[name].label, ALIASES.get(name, name))
     }
+    return others | {_letters(name): name for name in names}
 
 
 def _letters(name: str) -> str:
