@@ -65,5 +65,5 @@ class Process:
 
 
 def _ask(network: Network, x: Tensor, told: Coefficients, cond: Any) -> Tensor:
-    time = told.time.to(device=x.device, dtype=torch.float32).expand(len(x))
+    time = told.time.to(x.device, torch.float32).expand(x.shape[0])
     return network(scaled(told.scale, x), time, cond)

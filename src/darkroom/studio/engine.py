@@ -119,7 +119,7 @@ class Engine:
             conds = tuple(query.cond for query in queries)
             cond = self._told[conds] = told.get(conds) or Conditioning.stack(conds)
             x0 = forward(job.process, queries[0].network or job.network, queries, cond, job.precision)
-            answers |= zip(numbers, x0.split([len(query.x) for query in queries]), strict=True)
+            answers |= zip(numbers, x0.split_with_sizes([query.x.shape[0] for query in queries]), strict=True)
         return [answers[i] for i in range(len(asked))]
 
     def _forwards(self, asked: Sequence[tuple[Job, Query]]) -> Iterator[list[int]]:

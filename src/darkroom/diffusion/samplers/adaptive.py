@@ -86,7 +86,7 @@ def _pair(
     levels, ratios = schedule.at_logsnr(now + lengths), torch.exp(-now - lengths)
     first, third, two_thirds, _ = levels.each()
     parts = torch.cat([ratios, levels.alpha, ratios - ratios[0], moments(-lengths[2:], 2)[..., 1]])
-    noise, alpha, far, lean = (part.unbind() for part in left(parts, y[None]).split([4, 4, 4, 2]))
+    noise, alpha, far, lean = (part.unbind() for part in left(parts, y[None]).split_with_sizes([4, 4, 4, 2]))
     here = (y - (yield alpha[0] * y, first)) / noise[0]
     early = torch.addcmul(y, far[1], here)
     there = (early - (yield alpha[1] * early, third)) / noise[1]
