@@ -61,3 +61,14 @@ def test_a_long_word_is_split_and_a_long_prompt_refused():
     assert split("sunglasses", 4) == ["sung", "lass", "es"]
     with pytest.raises(ValueError, match="6 tokens; at most 5"):
         tokenizer.encode(["red a book red a"], length=5)
+
+
+def test_what_a_sign_says_is_spelt_out_though_the_word_is_known() -> None:
+    tokenizer = Tokenizer(["a", "sign", "that", "says", "cat", "red"])
+    spelt = tokenizer.encode(["a sign that says CAT"])
+    unknown = tokenizer.encode(["a sign that says QAT"])
+    assert (spelt.words == unknown.words).all() and spelt.words.shape[1] == 9
+    assert tokenizer.pieces("a sign that says CAT")[-4:] == ("cat", "c", "a", "t")
+    assert tokenizer.unknown("a sign that says CAT") == ()
+    for plain in ("a red CAT", "A SIGN THAT SAYS CAT", "a Cat by a sign"):
+        assert (tokenizer.encode([plain]).words == tokenizer.encode([plain.lower()]).words).all()

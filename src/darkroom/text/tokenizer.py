@@ -2,7 +2,7 @@
 
 Each token carries its word's id and the ids of its letters, place by place; and a word outside the
 vocabulary is spelt out: a token for each of its letters follows it, so that what paints can attend to one
-letter alone.
+letter alone. So is what a sign says, in capitals, though the vocabulary may know the word: CAT is no cat.
 """
 
 import re
@@ -16,6 +16,7 @@ PAD, START, UNKNOWN = 0, 1, 2
 SPECIAL = ("<pad>", "<start>", "<unknown>")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789'\"-.,!?:;()&"
 TOKEN = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]")
+SIGN = re.compile(r"\b(sign|signboard|board)s?\b")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Tokenizer:
         return read
 
     def _letter(self, letter: str) -> int:
-        return self.letter_ids.get(letter, self.letter_count - 1)
+        return self.letter_ids.get(letter.lower(), self.letter_count - 1)
 
     def length(self, prompt: str) -> int:
         """How many tokens a prompt has, the start included."""
@@ -89,14 +90,25 @@ class Tokenizer:
 
     def pieces(self, prompt: str) -> tuple[str, ...]:
         """What each token after the start stands for: a word, or a letter of the unknown word before it."""
-        return tuple(piece for _, piece in self._spelt_out(prompt))
+        return tuple(piece.lower() for _, piece in self._spelt_out(prompt))
 
     def unknown(self, prompt: str) -> tuple[str, ...]:
         """The words of a prompt that the vocabulary lacks, in order (they are read by letters alone)."""
-        return tuple(word for word in split(prompt, self.slots) if word not in self.ids)
+        words = (word.lower() for word in split(prompt, self.slots))
+        return tuple(word for word in words if word not in self.ids)
 
 
 def split(prompt: str, slots: int = 12) -> list[str]:
-    """Lower-case words, single digits and signs; a word of more than ``slots`` letters falls into pieces."""
-    words = TOKEN.findall(prompt.lower())
+    """Lower-case words, single digits and signs; a word of more than ``slots`` letters falls into pieces.
+
+    Where a prompt speaks of a sign, and not in capitals throughout, words in capitals keep them.
+    """
+    lower = prompt.lower()
+    lettered = SIGN.search(lower) and len(lower) == len(prompt) and prompt != prompt.upper()
+    words = [
+        told
+        if lettered and len(told := prompt[found.start() : found.end()]) > 1 and told.isupper()
+        else found[0]
+        for found in TOKEN.finditer(lower)
+    ]
     return [word[i : i + slots] for word in words for i in range(0, len(word), slots)]
