@@ -42,7 +42,8 @@ def sampler_named(name: str) -> tuple[str, str | None]:
     if found and (scheduler := _scheduler(behind)):
         return found, scheduler
     labels = [sampler.label for sampler in SAMPLERS.values()]
-    raise UnknownName("sampler", name, labels if set(name) & set(" +") else SAMPLERS)
+    known = labels if set(name) & set(" +") else SAMPLERS  # the nearest in the manner of what was typed
+    raise UnknownName("sampler", name, known)
 
 
 def sampler_in(name: str) -> tuple[str | None, str]:

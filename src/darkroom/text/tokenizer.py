@@ -104,11 +104,12 @@ def split(prompt: str, slots: int = 12) -> list[str]:
     Where a prompt speaks of a sign, and not in capitals throughout, words in capitals keep them.
     """
     lower = prompt.lower()
-    lettered = SIGN.search(lower) and len(lower) == len(prompt) and prompt != prompt.upper()
-    words = [
-        told
-        if lettered and len(told := prompt[found.start() : found.end()]) > 1 and told.isupper()
-        else found[0]
-        for found in TOKEN.finditer(lower)
-    ]
+    aligned = len(lower) == len(prompt)  # a few letters have two in lower case
+    lettered = aligned and bool(SIGN.search(lower)) and prompt != prompt.upper()
+    told = prompt if lettered else lower
+    words = [_in_its_case(told[found.start() : found.end()]) for found in TOKEN.finditer(lower)]
     return [word[i : i + slots] for word in words for i in range(0, len(word), slots)]
+
+
+def _in_its_case(word: str) -> str:
+    return word if len(word) > 1 and word.isupper() else word.lower()

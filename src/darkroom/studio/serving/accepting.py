@@ -13,9 +13,9 @@ def acceptable(requests: Sequence[Request], limits: Limits) -> tuple[Request, ..
     """The requests with their choices made. Raises DarkroomError for what cannot be had, as far as that can
     be told without the model.
     """
-    limits.check(requests)
     from darkroom.studio.methods import in_our_names
 
+    limits.check(requests)
     plain = tuple(in_our_names(one) for request in requests for one in expanded(request))
     for request in plain:
         _check(request)
