@@ -69,6 +69,13 @@ def test_draws_do_not_depend_on_their_order():
     assert all(torch.equal(again(draw), first[draw]) for draw in order)
 
 
+def test_who_takes_a_draw_may_write_to_it():
+    noise = Philox.run(3, 2, SHAPE)
+    second, third = noise(2).clone(), noise(3).clone()
+    noise(2).zero_()
+    assert torch.equal(noise(2), second) and torch.equal(noise(3), third)
+
+
 def test_a_shorter_draw_begins_a_longer_one():
     assert np.array_equal(normal(5, 2, 7), normal(5, 2, 1000)[:7])
 

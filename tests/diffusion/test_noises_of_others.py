@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darkroom.diffusion.noise import Philox, resized, varied
-from darkroom.diffusion.torch_noise import TorchCpu, TorchGpu, comfy, gpu_normal, philox4x32
+from darkroom.diffusion.torch_noise import comfy, gpu_normal, philox4x32, torch_cpu, torch_gpu
 
 SHAPE = (4, 8, 6)
 
@@ -80,7 +80,7 @@ def test_gpu_noise_is_torchs_on_this_gpu():
     generator = torch.Generator("cuda").manual_seed(123)
     for draw in range(3):
         real = torch.randn(SHAPE, generator=generator, device="cuda").cpu()
-        torch.testing.assert_close(TorchGpu((123,), SHAPE)(draw)[0], real, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(torch_gpu((123,), SHAPE)(draw)[0], real, rtol=1e-5, atol=1e-6)
 
 
 def test_gpu_noise_is_standard_normal():
@@ -93,7 +93,7 @@ def test_gpu_noise_is_standard_normal():
 
 
 def test_cpu_noise_is_each_pictures_own_generator_in_turn():
-    noise = TorchCpu((5, 6), SHAPE)
+    noise = torch_cpu((5, 6), SHAPE)
     for row, seed in enumerate((5, 6)):
         generator = torch.Generator().manual_seed(seed)
         for draw in range(4):
@@ -102,18 +102,18 @@ def test_cpu_noise_is_each_pictures_own_generator_in_turn():
 
 def test_cpu_noise_leaves_torchs_own_generator_alone():
     before = torch.random.get_rng_state()
-    TorchCpu((5,), SHAPE)(2)
+    torch_cpu((5,), SHAPE)(2)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_comfyui_starts_on_the_cpu_and_goes_on_with_the_gpus_first_draw():
     noise = comfy((5,), SHAPE)
-    assert torch.equal(noise(0), TorchCpu((5,), SHAPE)(0))
-    assert torch.equal(noise(1), TorchGpu((5,), SHAPE)(0))
-    assert torch.equal(noise(3), TorchGpu((5,), SHAPE)(2))
+    assert torch.equal(noise(0), torch_cpu((5,), SHAPE)(0))
+    assert torch.equal(noise(1), torch_gpu((5,), SHAPE)(0))
+    assert torch.equal(noise(3), torch_gpu((5,), SHAPE)(2))
 
 
-@pytest.mark.parametrize("kind", [TorchCpu, TorchGpu, comfy])
+@pytest.mark.parametrize("kind", [torch_cpu, torch_gpu, comfy])
 def test_noise_does_not_depend_on_batch_or_order(kind):
     noise = kind((1, 2, 3), SHAPE)
     drawn = {draw: noise(draw) for draw in (3, 0, 1)}

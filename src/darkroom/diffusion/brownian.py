@@ -38,7 +38,7 @@ class Brownian(Philox):
         """
         starts, ends = (_times(level, len(self.seeds)) for level in (t, s))
         return lambda i: self._signal(
-            [path.increment(*span) for path, *span in zip(self._paths, starts[i], ends[i], strict=True)]
+            *(path.increment(*span) for path, *span in zip(self._paths, starts[i], ends[i], strict=True))
         )
 
     @cached_property

@@ -61,15 +61,12 @@ class Schedule(Protocol):
 
     def at(self, t: Tensor) -> Level:
         """The level a fraction ``t`` in [0, 1] along the path: 0 is the clean signal, 1 the noisiest."""
-        ...
 
     def at_logsnr(self, logsnr: Tensor) -> Level:
         """The level where log(alpha / sigma) is ``logsnr``."""
-        ...
 
     def at_time(self, time: Tensor) -> Level:
         """The level of which a network is told ``time``."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ the same picture gets the same bits.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -15,6 +15,9 @@ from torch import Tensor
 
 SEEDS = 2**64
 """Seeds and streams are whole numbers below this."""
+
+AHEAD = 2**14
+"""Values of a row that are drawn ahead at most."""
 
 
 class Noise(Protocol):
@@ -25,7 +28,6 @@ class Noise(Protocol):
 
     def __call__(self, draw: int) -> Tensor:
         """The same draw gives the same noise, in whatever order draws are asked for."""
-        ...
 
 
 def normals(seed: int, streams: Sequence[int], count: int) -> np.ndarray:
@@ -52,7 +54,7 @@ def raw(seed: int, streams: Sequence[int], count: int) -> np.ndarray:
     source = np.random.Philox(key=0)
     state, words = source.state, np.empty((len(streams), count), np.uint64)
     for row, stream in zip(words, streams, strict=True):
-        state["state"]["key"] = np.array([seed % SEEDS, stream % SEEDS], np.uint64)
+        state["state"]["key"][:] = seed % SEEDS, stream % SEEDS
         source.state = state
         row[:] = source.random_raw(count)
     return words
@@ -62,13 +64,14 @@ def raw(seed: int, streams: Sequence[int], count: int) -> np.ndarray:
 class Philox:
     """Darkroom's own :class:`Noise`: row i is drawn from ``seeds[i]`` alone, the draw is the stream.
 
-    ``shape`` is that of one row, such as (C, H, W).
+    ``shape`` is that of one row, such as (C, H, W). Small draws are made ahead: a call costs more than they.
     """
 
     seeds: Sequence[int]
     shape: Sequence[int]
     device: torch.device | str = "cpu"
     dtype: torch.dtype = torch.float32
+    _ahead: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def run(cls, seed: int, count: int, shape: Sequence[int], **kind: Any) -> Self:
@@ -76,11 +79,18 @@ class Philox:
         return cls(tuple((seed + i) % SEEDS for i in range(count)), tuple(shape), **kind)
 
     def __call__(self, draw: int) -> Tensor:
-        return self._signal([normals(seed, [draw], math.prod(self.shape))[0] for seed in self.seeds])
+        if draw not in self._ahead:
+            places = math.prod(self.shape)
+            streams = range(draw, draw + max(1, AHEAD // places)) if draw else [0]  # which may be all
+            rows = self._signal(*(normals(seed, streams, places) for seed in self.seeds))
+            self._ahead.clear()
+            self._ahead.update(zip(streams, rows.unbind(1), strict=True))
+        return self._ahead.pop(draw)  # not kept, as who takes it may write to it
 
-    def _signal(self, rows: Sequence[np.ndarray]) -> Tensor:
-        """Flat rows as they are asked for, (B, ...)."""
-        return torch.from_numpy(np.stack(rows)).to(self.dtype).to(self.device).unflatten(1, tuple(self.shape))
+    def _signal(self, *rows: np.ndarray) -> Tensor:
+        """Rows whose places are flat, (..., places) each, as they are asked for: (B, ..., *shape)."""
+        flat = torch.from_numpy(rows[0][None] if len(rows) == 1 else np.stack(rows))
+        return flat.to(self.device, self.dtype).unflatten(-1, tuple(self.shape))
 
 
 def varied(start: Tensor, other: Tensor, strength: float) -> Tensor:

@@ -39,11 +39,9 @@ class Prediction(Protocol):
 
     def __call__(self, level: Level) -> Coefficients:
         """The coefficients at ``level``."""
-        ...
 
     def target(self, x0: Tensor, eps: Tensor, level: Level) -> Tensor:
         """The right answer for ``x = alpha * x0 + sigma * eps``; x0, eps and the answer are (B, ...)."""
-        ...
 
 
 def weighed(first: Weight, x: Tensor, second: Weight, y: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ ComfyUI draws a whole batch at once: alike for one picture, but not for the othe
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,29 +16,23 @@ from darkroom.diffusion.noise import Noise
 WORD = np.uint64(0xFFFFFFFF)
 
 
-@dataclass(frozen=True)
-class TorchCpu:
-    """A :class:`~darkroom.diffusion.noise.Noise`: ``torch.randn`` on the CPU, row i from ``seeds[i]``.
+def torch_cpu(seeds: Sequence[int], shape: Sequence[int]) -> Noise:
+    """``torch.randn`` on the CPU, row i from ``seeds[i]``.
 
     A draw repeats those before it, as the generator has no other way there.
     """
 
-    seeds: Sequence[int]
-    shape: Sequence[int]
-
-    def __call__(self, draw: int) -> Tensor:
-        return torch.stack([self._row(seed, draw) for seed in self.seeds])
-
-    def _row(self, seed: int, draw: int) -> Tensor:
+    def row(seed: int, draw: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         for _ in range(draw):
-            torch.randn(*self.shape, generator=generator)
-        return torch.randn(*self.shape, generator=generator)
+            torch.randn(*shape, generator=generator)
+        return torch.randn(*shape, generator=generator)
+
+    return lambda draw: torch.stack([row(seed, draw) for seed in seeds])
 
 
-@dataclass(frozen=True)
-class TorchGpu:
-    """A :class:`~darkroom.diffusion.noise.Noise`: what ``torch.randn`` gives on an NVIDIA GPU, made anywhere.
+def torch_gpu(seeds: Sequence[int], shape: Sequence[int]) -> Noise:
+    """What ``torch.randn`` gives on an NVIDIA GPU, made anywhere.
 
     Element n of draw d is a Philox4x32-10 block (Salmon et al. 2011, doi 10.1145/2063384.2063405) of counter
     (d, 0, n, 0) and the seed, of which two words make one normal. So it is as long as the GPU has a thread
@@ -47,18 +40,16 @@ class TorchGpu:
     option "NV" goes on as here.
     """
 
-    seeds: Sequence[int]
-    shape: Sequence[int]
+    def noise(draw: int) -> Tensor:
+        rows = np.stack([gpu_normal(seed, draw, math.prod(shape)) for seed in seeds])
+        return torch.from_numpy(rows).unflatten(1, tuple(shape))
 
-    def __call__(self, draw: int) -> Tensor:
-        count = math.prod(self.shape)
-        rows = np.stack([gpu_normal(seed, draw, count) for seed in self.seeds])
-        return torch.from_numpy(rows).unflatten(1, tuple(self.shape))
+    return noise
 
 
 def comfy(seeds: Sequence[int], shape: Sequence[int]) -> Noise:
     """ComfyUI on a GPU: draw 0 from the CPU, those of a stochastic sampler from the GPU's generator."""
-    start, under_way = TorchCpu(seeds, shape), TorchGpu(seeds, shape)
+    start, under_way = torch_cpu(seeds, shape), torch_gpu(seeds, shape)
     return lambda draw: under_way(draw - 1) if draw else start(0)
 
 

@@ -28,7 +28,8 @@ def in_our_names(request: Request) -> Request:
         scheduler = behind if scheduler is None else scheduler
     if scheduler is not None:
         scheduler = scheduler_named(scheduler)
-    return replace(request, sampler=sampler, scheduler=scheduler)
+    known = (sampler, scheduler) == (request.sampler, request.scheduler)
+    return request if known else replace(request, sampler=sampler, scheduler=scheduler)
 
 
 def sampler_named(name: str) -> tuple[str, str | None]:

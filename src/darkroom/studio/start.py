@@ -13,7 +13,7 @@ from darkroom.diffusion.grids import Grid
 from darkroom.diffusion.guidance import Guide
 from darkroom.diffusion.levels import Level, left
 from darkroom.diffusion.noise import Noise, Philox, resized, varied
-from darkroom.diffusion.torch_noise import TorchCpu, TorchGpu, comfy
+from darkroom.diffusion.torch_noise import comfy, torch_cpu, torch_gpu
 from darkroom.families.family import Model
 from darkroom.studio.pictures import read_mask, read_to_fit, signal
 from darkroom.studio.request import Request
@@ -21,8 +21,8 @@ from darkroom.studio.request import Request
 NOISES: dict[str, Callable[[Sequence[int], Sequence[int]], Noise]] = {
     "philox": Philox,
     "brownian": Brownian,
-    "torch": TorchCpu,
-    "torch-gpu": TorchGpu,
+    "torch": torch_cpu,
+    "torch-gpu": torch_gpu,
     "comfy": comfy,
 }
 """Who draws the noise, of seeds and the shape of a row."""
