@@ -44,6 +44,22 @@ def test_the_truth_about_a_scene_is_right_and_the_truth_about_a_broken_one_is_wr
         assert not wrong.right and wrong.reasons
 
 
+def test_a_crowd_that_was_not_counted_may_be_of_any_number():
+    for i in range(25):
+        scene = draw(philox(14, i), small_world(), "crowd")
+        seen, wanted = truth(scene), requirements_of(scene, counts=False)
+        colours = [thing.held[1] for thing in scene.things if thing.held]
+        (odd,) = [c for c in colours if colours.count(c) == 1] if len(colours) > 2 else colours[:1]
+        of_odd = next(t for t in seen.things if t.colour == odd and t.kind in {"umbrella", "balloon"})
+        usual = next(t for t in seen.things if t.kind == of_odd.kind and t is not of_odd)
+        assert check(wanted, seen).right
+        if len(colours) > 3:
+            assert check(wanted, found(*(t for t in seen.things if t is not usual))).right
+        assert not check(wanted, found(*(t for t in seen.things if t is not of_odd))).right
+        recoloured = replace(usual, colour=odd)
+        assert not check(wanted, found(*(t for t in seen.things if t is not usual), recoloured)).right
+
+
 @pytest.mark.parametrize("skill", SKILLS)
 def test_an_empty_picture_is_wrong(skill):
     scene = draw(philox(13, 0), small_world(), skill)

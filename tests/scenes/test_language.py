@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from readback import contradictions, mentions, plain
+from readback import NUMBER, contradictions, mentions, plain
 
 from darkroom.data.scenes.captions import caption, exact_caption
 from darkroom.data.scenes.catalogue import CATALOGUE
@@ -13,7 +13,7 @@ from darkroom.data.scenes.chance import philox
 from darkroom.data.scenes.grammar.inflect import article, listed, number, plural_of
 from darkroom.data.scenes.grammar.nouns import synonyms
 from darkroom.data.scenes.graph import Box, Relation, Scene, Thing
-from darkroom.data.scenes.skills import SKILLS, sample_scene
+from darkroom.data.scenes.skills import SKILLS, draw, sample_scene
 from darkroom.data.scenes.world import full_world, small_world
 
 WORLDS = {"small": small_world(), "full": full_world()}
@@ -99,6 +99,15 @@ def test_exact_captions_leave_nothing_open(world: str, skill: str, seed: int) ->
     if scene.ground != "white":
         assert ("grass" if scene.ground == "grass" else scene.ground.split()[-1]) in exact
     assert scene.light == "day" or scene.light in text
+
+
+@given(worlds, seeds)
+def test_a_crowd_need_not_be_counted(world: str, seed: int) -> None:
+    scene = draw(philox(seed, 0), WORLDS[world], "crowd")
+    counted, open_ = (exact_caption(scene, philox(seed, 0, 1), counts) for counts in (True, False))
+    held = {thing.held for thing in scene.things if thing.held}
+    assert all(f"{colour} {kind}" in open_ for kind, colour in held)
+    assert re.search(rf"\b({NUMBER})\b", counted) and not re.search(rf"\b({NUMBER})\b", open_)
 
 
 @given(seeds, st.integers(1, 6))

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from darkroom.data.scenes.captions import exact_caption
-from darkroom.data.scenes.chance import philox
+from darkroom.data.scenes.chance import chance, philox
 from darkroom.data.scenes.heldout import is_held_out
 from darkroom.data.scenes.skills import draw
 from darkroom.data.scenes.world import small_world
-from darkroom.errors import DarkroomError
+from darkroom.errors import DarkroomError, UnknownName
 from darkroom.evaluation import judge
 from darkroom.evaluation.findings import Findings, truth
 from darkroom.evaluation.told import requirements_of
@@ -20,7 +20,7 @@ from darkroom.families.starter import Starter, load
 from darkroom.training import reward as module
 from darkroom.training.command import train
 from darkroom.training.presets import preset
-from darkroom.training.reward import advantages, judge_of, painted, practised, reward, rewards
+from darkroom.training.reward import advantages, dwelling_on, judge_of, painted, practised, reward, rewards
 from darkroom.training.state import State
 
 
@@ -83,10 +83,23 @@ def test_prompts_to_practise_are_never_held_out_and_tell_all(start: Starter):
     scenes = recipe.batch.scenes  # type: ignore[attr-defined]
     numbers = range(module.PROMPTS, 2 * module.PROMPTS)
     assert not any(is_held_out(scenes.scene(i)) for i in numbers)
-    captions = [exact_caption(scenes.scene(i), philox(scenes.seed, i, module._EXACT)) for i in numbers]
+    counts = [chance(philox(scenes.seed, i, module._COUNTS), 0.5) for i in numbers]
+    captions = [
+        exact_caption(scenes.scene(i), philox(scenes.seed, i, module._EXACT), count)
+        for i, count in zip(numbers, counts, strict=True)
+    ]
     expected = start.tokenizer.encode(captions, batch["prompts"].shape[1])
     assert (batch["prompts"] == expected.words).all()
-    assert batch["wanted"] == [tuple(requirements_of(scenes.scene(i))) for i in numbers]
+    assert batch["wanted"] == [
+        tuple(requirements_of(scenes.scene(i), count)) for i, count in zip(numbers, counts, strict=True)
+    ]
+
+
+def test_half_of_practice_can_be_about_one_skill():
+    weights = dict(dwelling_on("crowd"))
+    assert weights.pop("crowd") == pytest.approx(sum(weights.values()))
+    with pytest.raises(UnknownName, match="colour"):
+        dwelling_on("color")
 
 
 def test_what_earns_more_becomes_likelier(start: Starter, monkeypatch: pytest.MonkeyPatch):
@@ -135,8 +148,9 @@ def test_the_judge_that_tunes_is_not_the_one_that_measures():
 
 def test_a_tuned_starter_is_a_starter_that_says_so(start: Starter, tmp_path: Path):
     start.save(tmp_path / "start.safetensors")
-    path = train("reward", "smoke", tmp_path / "run", start=str(tmp_path / "start.safetensors"), quiet=True)
+    begun = str(tmp_path / "start.safetensors")
+    path = train("reward", "smoke", tmp_path / "run", start=begun, skill="crowd", quiet=True)
     tuned = load(path)
-    assert tuned.config.about["tuned by"] == "darkroom train reward --preset smoke"
+    assert tuned.config.about["tuned by"] == "darkroom train reward --skill crowd --preset smoke"
     assert tuned.config.vocabulary == start.config.vocabulary
     assert not torch.equal(tuned.painter.network.final.weight, start.painter.network.final.weight)

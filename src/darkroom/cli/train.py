@@ -23,7 +23,7 @@ import click
 @click.option(
     "--from", "start", metavar="FILE", help="Begin with this starter; 'starter' is the one that ships."
 )
-@click.option("--skill", help="What a lesson teaches; everything else is held.  [default: word]")
+@click.option("--skill", help="What a lesson teaches (word, unless told), or half of practice is about.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which pictures it sees.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def train(name: str, preset: str, **settings: Any) -> None:
@@ -39,6 +39,7 @@ def train(name: str, preset: str, **settings: Any) -> None:
       darkroom train starter --out runs/mine --finish 2000
       darkroom train starter --out runs/more --from starter --seed 1
       darkroom train reward --out runs/tuned --from starter
+      darkroom train reward --skill crowd --from starter
       darkroom train lesson --skill word --from starter
     """
     from darkroom.training.command import train

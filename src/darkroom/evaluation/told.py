@@ -11,8 +11,14 @@ from .requirements import PEOPLE, Around, Arranged, Group, Held, Only, Placed, R
 EXACT = frozenset({"count", "colour", "mixed", "arrangement", "held", "crowd"})
 
 
-def requirements_of(scene: Scene) -> list[Requirement]:
-    """What a picture must show for the scene's exact caption; grounds and lights are not judged."""
+def requirements_of(scene: Scene, counts: bool = True) -> list[Requirement]:
+    """What a picture must show for the scene's exact caption; grounds and lights are not judged.
+
+    Unless the caption ``counts``, a crowd is of any number.
+    """
+    if scene.skill == "crowd" and not counts:
+        (usual, _), (odd, _) = Counter(t.held for t in scene.things if t.held).most_common()
+        return _open_crowd(usual, odd)
     exactly = scene.skill in EXACT
     of_things = _things(scene, exactly)
     wanted: list[Requirement] = [*dict.fromkeys(of_things)]
@@ -95,9 +101,15 @@ def _cats() -> list[Requirement]:
 
 
 def _umbrellas() -> list[Requirement]:
-    red, black = Group(("umbrella",), "red", 1, exactly=True), Group(("umbrella",), "black", 2)
-    people, only = Group(PEOPLE, None, 3), Only(("umbrella",), ("red", "black"))
-    return [people, red, black, only, Held(red, people), Held(black, people), Around(light="rain")]
+    return [*_open_crowd(("umbrella", "black"), ("umbrella", "red")), Around(light="rain")]
+
+
+def _open_crowd(usual: tuple[str, str | None], odd: tuple[str, str | None]) -> list[Requirement]:
+    """Three people or more, all holding a thing (kind, colour), but one of them an ``odd`` one."""
+    people, kinds = Group(PEOPLE, None, 3), (usual[0],)
+    one, others = Group(kinds, odd[1], 1, exactly=True), Group(kinds, usual[1], 2)
+    only = Only(kinds, (str(odd[1]), str(usual[1])))
+    return [people, one, others, only, Held(one, people), Held(others, people)]
 
 
 HARD: dict[str, list[Requirement]] = {

@@ -43,15 +43,15 @@ def train(
     """Train by name into ``out`` ("runs/NAME-PRESET"); ``steps`` replaces the length of the (longest) run.
 
     ``start`` names a starter to begin with, a file or "starter" for the one that ships; ``seed`` chooses the
-    pictures and the first weights, ``skill`` what a lesson teaches. Returns what was made: a checkpoint, or
-    the starter's file. Everything else is as in :func:`darkroom.training.loop.train`. Raises UnknownName,
-    what is said about the preset, and DarkroomError for a ``start`` or a ``skill`` that the training cannot
-    use.
+    pictures and the first weights, ``skill`` what a lesson teaches or practice dwells on. Returns what was
+    made: a checkpoint, or the starter's file. Everything else is as in :func:`darkroom.training.loop.train`.
+    Raises UnknownName, what is said about the preset, and DarkroomError for a ``start`` or a ``skill`` that
+    the training cannot use.
     """
     folder = out or Path("runs") / f"{name}-{preset}"
     how: dict[str, Any] = {"resume": resume, "max_minutes": max_minutes, "finish": finish, "quiet": quiet}
     if skill:
-        if name != "lesson":
+        if name not in {"lesson", "reward"}:
             raise DarkroomError(f"{name} has no single skill; leave --skill out, or train a lesson.")
         how["skill"] = skill
     if name in COURSES:

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from darkroom.data.scenes.captions import exact_caption
-from darkroom.data.scenes.chance import philox
+from darkroom.data.scenes.chance import chance, philox
 from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.diffusion.grids import trailing
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.samplers import dpmpp_2m, sample
-from darkroom.errors import DarkroomError
+from darkroom.errors import DarkroomError, UnknownName
 from darkroom.evaluation.findings import Findings
 from darkroom.evaluation.judge import TUTOR, Judge
 from darkroom.evaluation.judge import load as load_judge
@@ -80,13 +80,14 @@ SKILLS = (
     ("crowd", 0.08),
     ("word", 0.10),
 )
-_EXACT = 5  # the stream of draws for captions
+_EXACT, _COUNTS = 5, 6  # the streams of draws for captions, and for whether they count
 
 
 @dataclass(frozen=True)
 class Practice:
     """Prompts to paint with what must be seen: exact captions of ``scenes``, so what is held out stays so.
 
+    Every other crowd is of no number, as people speak of crowds.
     Prompts (P, L) and prompt letters (P, L, slots); wanted, a list of requirements a prompt.
     """
 
@@ -97,15 +98,16 @@ class Practice:
     def __call__(self, step: int) -> Batch:
         numbers = range(step * PROMPTS, (step + 1) * PROMPTS)
         told = [self.scenes.scene(i) for i in numbers]
+        counts = [chance(philox(self.scenes.seed, i, _COUNTS), 0.5) for i in numbers]
         captions = [
-            exact_caption(scene, philox(self.scenes.seed, i, _EXACT))
-            for i, scene in zip(numbers, told, strict=True)
+            exact_caption(scene, philox(self.scenes.seed, i, _EXACT), count)
+            for i, scene, count in zip(numbers, told, counts, strict=True)
         ]
         tokens = self.tokenizer.encode(captions, self.length)
         return {
             "prompts": tokens.words,
             "prompt letters": tokens.letters,
-            "wanted": [tuple(requirements_of(scene)) for scene in told],
+            "wanted": [tuple(requirements_of(*each)) for each in zip(told, counts, strict=True)],
         }
 
 
@@ -157,17 +159,21 @@ class RewardLoss:
         return [torch.from_numpy(part).to(words.device) for part in (tokens.words, tokens.letters)]
 
 
-def reward(name: str, start: Starter, *, steps: int | None = None, seed: int = 0) -> Recipe:
+def reward(
+    name: str, start: Starter, *, skill: str | None = None, steps: int | None = None, seed: int = 0
+) -> Recipe:
     """The recipe that tunes the painter of ``start``, a starter of the preset's sizes.
 
-    Raises DarkroomError where the judge does not know what the preset's world shows.
+    ``skill`` is practised as much as all others together. Raises UnknownName for a skill that there is not,
+    and DarkroomError where the judge does not know what the preset's world shows.
     """
     chosen = preset(name)
     length = steps or chosen.reward_steps
     loss = RewardLoss(start, judge_of(chosen), seed)
-    scenes = SceneDataset(replace(chosen.world, skills=SKILLS), mix("practice", seed))
+    skills = dwelling_on(skill) if skill else SKILLS
+    scenes = SceneDataset(replace(chosen.world, skills=skills), mix("practice", seed))
     return Recipe(
-        name="reward",
+        name=f"reward-{skill}" if skill else "reward",
         build=lambda: copy.deepcopy(start.painter).requires_grad_(True),
         batch=Practice(scenes, start.tokenizer, chosen.text_length),
         loss=loss,
@@ -191,6 +197,7 @@ def train_reward(
     out: Path,
     *,
     start: Path | None = None,
+    skill: str | None = None,
     steps: int | None = None,
     seed: int = 0,
     **how: Any,
@@ -198,10 +205,20 @@ def train_reward(
     """Tune the starter in the file ``start``, as :func:`~darkroom.training.starter.train_on`."""
 
     def make(begun: Starter) -> Recipe:
-        return reward(name, begun, steps=steps, seed=seed)
+        return reward(name, begun, skill=skill, steps=steps, seed=seed)
 
-    about = {"tuned by": f"darkroom train reward --preset {name}"}
+    dwelt = f" --skill {skill}" if skill else ""
+    about = {"tuned by": f"darkroom train reward{dwelt} --preset {name}"}
     return train_on(name, out, start, "reward", make, about, **how)
+
+
+def dwelling_on(skill: str) -> tuple[tuple[str, float], ...]:
+    """`SKILLS` with half of all practice on one of them. Raises UnknownName for what is none of them."""
+    weights = dict(SKILLS)
+    if skill not in weights:
+        raise UnknownName("skill", skill, weights)
+    weights[skill] = sum(weights.values()) - weights[skill]
+    return tuple(weights.items())
 
 
 def judge_of(chosen: Preset) -> Judge:

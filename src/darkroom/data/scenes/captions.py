@@ -47,9 +47,12 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     return text
 
 
-def exact_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A caption that leaves nothing open but plain white ground, day and flat style: for evaluation."""
-    return _told_by(scene, Voice(rng, exact=True))
+def exact_caption(scene: Scene, rng: np.random.Generator, counts: bool = True) -> str:
+    """A caption that leaves nothing open but plain white ground, day and flat style: for evaluation.
+
+    Unless it ``counts``, it also leaves open of how many a crowd is.
+    """
+    return _told_by(scene, Voice(rng, exact=True, counts=counts))
 
 
 def _told_by(scene: Scene, voice: Voice) -> str:

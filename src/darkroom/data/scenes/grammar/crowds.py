@@ -9,13 +9,14 @@ from .voice import Voice
 
 
 def crowd(scene: Scene, voice: Voice) -> Line:
-    """ "a red umbrella in a crowd of people holding black umbrellas"; exact voices give the numbers."""
+    """ "a red umbrella in a crowd of people holding black umbrellas"; exact voices may give the numbers."""
     held = [thing.held for thing in scene.things if thing.held]
     (usual, _), (odd, _) = Counter(colour for _, colour in held).most_common()
     kind, n = held[0][0], len(held)
     one = with_article(f"{voice.colour(str(odd))} {kind}")
     others = f"{voice.colour(str(usual))} {kind}s"
-    return voice.pick(_counted(one, others, n, voice) if voice.tells(0.4) else _open(one, others))
+    counted = voice.counts and voice.tells(0.4)
+    return voice.pick(_counted(one, others, n, voice) if counted else _open(one, others))
 
 
 def _open(one: str, others: str) -> list[Line]:

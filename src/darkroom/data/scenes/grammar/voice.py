@@ -13,10 +13,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Voice:
-    """``exact`` voices tell all and speak plainly: of options ordered from plain to fancy, the first two."""
+    """``exact`` voices tell all and speak plainly: of options ordered from plain to fancy, the first two.
+
+    Of a crowd they tell the number, unless ``counts`` is false.
+    """
 
     rng: np.random.Generator
     exact: bool = False
+    counts: bool = True
     digits: bool = False
     terse: bool = False
     american: bool = False
