@@ -66,6 +66,15 @@ def test_an_evaluation_prints_json_and_goes_on_without_making_a_picture_again(
     assert "What" in capsys.readouterr().out
 
 
+def test_the_hard_prompts_can_be_measured_alone(model, examiner, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("darkroom.evaluation.command.HARD_PICTURES", 1)
+    found = evaluate(model, examiner=examiner, skills=["hard"], out=tmp_path / "out", steps=1)
+    assert len(found.hard) == 8 and not found.skills
+    assert "mean of skills" not in capsys.readouterr().out
+    written = (tmp_path / "out" / "skills.md").read_text()
+    assert "exactly five apples" in written and "mean of skills" not in written
+
+
 def test_mistakes_are_named_before_anything_is_made(model, examiner, tmp_path):
     with pytest.raises(UnknownName, match="count"):
         evaluate(model, examiner=examiner, skills=["counting"], out=tmp_path / "out")

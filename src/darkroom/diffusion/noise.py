@@ -16,7 +16,7 @@ from torch import Tensor
 SEEDS = 2**64
 """Seeds and streams are whole numbers below this."""
 
-AHEAD = 2**14
+AHEAD = 2**15
 """Values of a row that are drawn ahead at most."""
 
 

@@ -103,7 +103,7 @@ def save(found: Report, plan: Plan, journal: Journal) -> None:
         for skill in plan.skills:
             sheet(plan.of(skill)[:SHOWN], journal, columns=plan.pictures).save(folder / f"{skill}.png")
         if plan.hard_pictures:
-            sheet(plan.hard(), journal).save(folder / "hard.png")
+            sheet(plan.hard(), journal, columns=16).save(folder / "hard.png")
     except OSError as error:
         raise DarkroomError(
             f"cannot write to '{folder}': {error.strerror or error}; free some space."

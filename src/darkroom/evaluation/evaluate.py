@@ -15,7 +15,7 @@ from .breaks import broken
 from .examiner import SIDE
 from .findings import Findings
 from .journal import Journal, Key, Trust
-from .prompts import SEED, Prompt, hard_prompts, held_out_prompts
+from .prompts import HARD_PICTURES, SEED, Prompt, hard_prompts, held_out_prompts
 from .requirements import check
 from .told import requirements_of
 
@@ -40,7 +40,7 @@ class Plan:
     skills: tuple[str, ...]
     prompts: int = 100
     pictures: int = 4
-    hard_pictures: int = 16
+    hard_pictures: int = HARD_PICTURES
     batch: int = 32
 
     def of(self, skill: str) -> list[Prompt]:

@@ -13,7 +13,7 @@ from .told import HARD, requirements_of
 
 SEED = 2026
 HARD_SKILL = "hard"
-HARD_PICTURES = 16
+HARD_PICTURES = 64
 _SEEDS_APART = 1000
 _CAPTION = 3  # the stream of draws for captions
 

@@ -59,7 +59,7 @@ class Report:
 
     @property
     def overall(self) -> float:
-        """The mean of the skills' shares, as GenEval has it."""
+        """The mean of the skills' shares, as GenEval has it; 0 where none was measured."""
         return sum(score.share for score in self.skills) / len(self.skills) if self.skills else 0.0
 
     def to_json(self) -> dict[str, Any]:

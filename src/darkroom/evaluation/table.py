@@ -8,6 +8,8 @@ from .scores import Report, Score
 
 COLUMNS = ("skill", "prompts", "pictures", "right", "95% interval", "examiner: true", "examiner: wrong")
 
+MEAN = "mean of skills"
+
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
@@ -26,7 +28,8 @@ def _cells(score: Score) -> tuple[str, ...]:
 def rows(report: Report) -> Iterator[tuple[str, ...]]:
     """The cells of every row: skills, their mean, and the hard prompts."""
     yield from map(_cells, report.skills)
-    yield ("mean of skills", "", "", _percent(report.overall), "", "", "")
+    if report.skills:
+        yield (MEAN, "", "", _percent(report.overall), "", "", "")
     yield from map(_cells, report.hard)
 
 
@@ -35,12 +38,13 @@ def table(report: Report) -> Table:
     made = Table(
         title=f"What {report.model} can do", caption="Judged by an examiner whose own accuracy stands beside."
     )
-    longest = max(len(one.name) for one in report.skills)  # a prompt may break, a skill's name may not
+    names = [one.name for one in report.skills]
+    longest = max(map(len, (MEAN, *names)))  # a prompt may break, a skill's name may not
     made.add_column(COLUMNS[0], min_width=longest, overflow="fold")
     for name in COLUMNS[1:]:
         made.add_column(name, justify="right", overflow="fold")
     for row in rows(report):
-        made.add_row(*row, end_section=row[0] in ("mean of skills", report.skills[-1].name))
+        made.add_row(*row, end_section=row[0] in (MEAN, *names[-1:]))
     return made
 
 
