@@ -90,7 +90,7 @@ class Philox:
     def _signal(self, *rows: np.ndarray) -> Tensor:
         """Rows whose places are flat, (..., places) each, as they are asked for: (B, ..., *shape)."""
         flat = torch.from_numpy(rows[0][None] if len(rows) == 1 else np.stack(rows))
-        return flat.to(self.device, self.dtype).unflatten(-1, tuple(self.shape))
+        return flat.to(self.dtype).to(self.device).unflatten(-1, tuple(self.shape))
 
 
 def varied(start: Tensor, other: Tensor, strength: float) -> Tensor:

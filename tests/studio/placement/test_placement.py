@@ -39,6 +39,14 @@ def test_what_is_chosen(here, needs, chosen):
     assert set(found.why) == {"precision", "threads", "packed", "channels_last", "attention", "compiled"}
 
 
+def test_weights_are_packed_only_where_onednn_has_blocks_for_them():
+    for precision in ("bfloat16", "int8"):
+        assert choose(machine("bf16"), BIG, precision).packed
+        assert choose(machine("avx512"), BIG, precision).packed  # a processor of another kind
+        old = choose(machine("bf16", "avx512", "vnni"), BIG, precision)
+        assert old.precision == precision and not old.packed and "AVX-512" in old.why["packed"]
+
+
 def test_what_is_asked_for_is_had_and_said():
     found = choose(machine(), BIG, "float32")
     assert found.precision == "float32" and "asked" in found.why["precision"]

@@ -64,6 +64,8 @@ def packing(machine: Machine, precision: str) -> tuple[bool, str]:
         )
     if not machine.has("onednn"):
         return False, "this torch has no oneDNN"
+    if not (machine.has("avx512") or machine.has("bf16")):
+        return False, "oneDNN has blocks for bfloat16 only on processors with AVX-512 or with bfloat16"
     return True, "weights are brought into the processor's blocks once, not at each call, where memory allows"
 
 
