@@ -23,7 +23,9 @@ import click
 @click.option(
     "--from", "start", metavar="FILE", help="Begin with this starter; 'starter' is the one that ships."
 )
-@click.option("--skill", help="What a lesson teaches (word, unless told), or half of practice is about.")
+@click.option(
+    "--skill", help="What a lesson teaches (by default word), or half of a reward training is about."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which pictures it sees.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def train(name: str, preset: str, **settings: Any) -> None:

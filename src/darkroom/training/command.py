@@ -52,7 +52,9 @@ def train(
     how: dict[str, Any] = {"resume": resume, "max_minutes": max_minutes, "finish": finish, "quiet": quiet}
     if skill:
         if name not in {"lesson", "reward"}:
-            raise DarkroomError(f"{name} has no single skill; leave --skill out, or train a lesson.")
+            raise DarkroomError(
+                f"{name} has no single skill; leave --skill out, or train a lesson or reward."
+            )
         how["skill"] = skill
     if name in COURSES:
         course: Callable[..., Path] = function(COURSES[name])

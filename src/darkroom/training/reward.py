@@ -87,7 +87,7 @@ _EXACT, _COUNTS = 5, 6  # the streams of draws for captions, and for whether the
 class Practice:
     """Prompts to paint with what must be seen: exact captions of ``scenes``, so what is held out stays so.
 
-    Every other crowd is of no number, as people speak of crowds.
+    Half of the crowds are told without their number, as people speak of crowds.
     Prompts (P, L) and prompt letters (P, L, slots); wanted, a list of requirements a prompt.
     """
 
