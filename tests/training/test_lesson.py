@@ -85,5 +85,6 @@ def test_what_cannot_be_taught_is_said(start: Path, tmp_path: Path):
         train("lesson", "smoke", tmp_path)
     with pytest.raises(UnknownName, match="colour"):
         train("lesson", "smoke", tmp_path, start=str(start), skill="color")
+    assert not list(tmp_path.iterdir())
     with pytest.raises(DarkroomError, match="train a lesson"):
         train("starter", "smoke", tmp_path, skill="word")

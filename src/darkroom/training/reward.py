@@ -67,18 +67,18 @@ SPREAD = 0.4
 SKILLS = (
     ("one", 0.01),
     ("two", 0.02),
-    ("count", 0.14),
-    ("colour", 0.11),
+    ("count", 0.15),
+    ("colour", 0.09),
     ("position", 0.02),
-    ("stack", 0.04),
-    ("depth", 0.08),
-    ("three", 0.07),
-    ("mixed", 0.18),
-    ("arrangement", 0.06),
+    ("stack", 0.03),
+    ("depth", 0.07),
+    ("three", 0.06),
+    ("mixed", 0.20),
+    ("arrangement", 0.07),
     ("worn", 0.08),
     ("held", 0.01),
-    ("crowd", 0.08),
-    ("word", 0.10),
+    ("crowd", 0.12),
+    ("word", 0.07),
 )
 _EXACT, _COUNTS = 5, 6  # the streams of draws for captions, and for whether they count
 

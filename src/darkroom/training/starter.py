@@ -22,6 +22,9 @@ from darkroom.training.pictures import CaptionedPictures
 from darkroom.training.presets import preset
 from darkroom.training.recipe import Recipe
 
+BEGUN_WITH = "start.safetensors"
+"""What a run's folder calls its copy of the starter that it begins with, by which it can be carried on."""
+
 
 def train_starter(
     name: str,
@@ -50,6 +53,7 @@ def train_starter(
     else:
         first = trained_autoencoder(name, out / "autoencoder", max_minutes, resume, quiet, seed)
         second = painter(name, first, steps=steps, seed=seed)
+    keep(start, out)
     left = None if max_minutes is None else max(max_minutes - (monotonic() - started) / 60, 0.01)
     train(second, out / "painter", max_minutes=left, finish=finish, resume=resume, quiet=quiet)
     network = cast(AlignedPainter, weights(out / "painter", second)).painter
@@ -77,6 +81,7 @@ def train_on(
     if begun is None:
         raise DarkroomError("name the starter to begin with by --from, such as: --from starter.")
     recipe, run = make(begun), out / part
+    keep(start, out)
     train(recipe, run, **how)
     network = weights(run, recipe)
     painter = network.painter if isinstance(network, AlignedPainter) else network
@@ -85,20 +90,24 @@ def train_on(
 
 
 def beginning(name: str, out: Path, start: Path | None) -> Starter | None:
-    """The starter that a run begins with, None where it begins with nothing; ``out`` keeps a copy of it."""
-    kept = out / "start.safetensors"
+    """The starter that a run in ``out`` begins with, or has begun with; None where it begins with nothing."""
+    kept = out / BEGUN_WITH
     if start is None:
         return _fitting(name, kept) if kept.exists() else None
     if kept.exists() and kept.read_bytes() != start.read_bytes():
         raise DarkroomError(f"'{out}' has begun with another starter; choose another folder with --out.")
     if not kept.exists() and any((out / part).exists() for part in ("autoencoder", "painter", "reward")):
         raise DarkroomError(f"'{out}' has begun without a start; choose another folder with --out.")
-    begun = _fitting(name, start)
-    if not kept.exists():
+    return _fitting(name, start)
+
+
+def keep(start: Path | None, out: Path) -> None:
+    """Copy the starter that a run begins with into its folder, where it has one and it is not there yet."""
+    kept = out / BEGUN_WITH
+    if start and not kept.exists():
         with explaining(kept):
             out.mkdir(parents=True, exist_ok=True)
             write_through(kept, start.read_bytes())
-    return begun
 
 
 def _fitting(name: str, start: Path) -> Starter:
