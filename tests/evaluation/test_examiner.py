@@ -1,5 +1,7 @@
 """The examiner as a whole: it learns, it judges, its file is its own, and its recipe repeats."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from darkroom.evaluation.reading import reader
 from darkroom.evaluation.recipe import TruePictures, config_of, examiner, losses
 from darkroom.evaluation.ship import main, ship
 from darkroom.evaluation.wear import worn_out
+from darkroom.training.command import find
 from darkroom.training.data import Batches
 from darkroom.training.loop import train, weights
 
@@ -104,6 +107,27 @@ def test_batches_are_functions_of_their_step():
     assert all(np.array_equal(one[name], again[name]) for name in one)
     assert not np.array_equal(one["images"], other["images"])
     assert one["images"].shape == (8, 128, 128, 3) and one["images"].dtype == np.uint8
+
+
+def test_an_examiner_goes_on_from_the_eyes_of_another(tmp_path):
+    path = tmp_path / "judge.safetensors"
+    save(Judge(examiner("smoke", 5).build()), path)
+    recipe = find("examiner", "smoke", 6, str(path))
+    begun, before = recipe.build().state_dict(), load(path).network.state_dict()
+    assert all(torch.equal(begun[name], before[name]) for name in before)
+    assert recipe.optimizer.rate.peak == examiner("smoke").optimizer.rate.peak / 2
+    train(replace(recipe, steps=2), tmp_path / "run", quiet=True)
+    after = weights(tmp_path / "run", recipe).heat.weight
+    assert not torch.equal(after, before["heat.weight"])
+
+
+def test_eyes_of_other_sizes_are_refused(tmp_path):
+    path = tmp_path / "judge.safetensors"
+    save(Judge(examiner("smoke", 5).build()), path)
+    with pytest.raises(DarkroomError, match="other sizes than the preset 'cpu'"):
+        find("examiner", "cpu", 6, str(path))
+    with pytest.raises(DarkroomError, match="no examiner at"):
+        find("examiner", "cpu", 6, "nowhere.safetensors")
 
 
 def test_the_smoke_recipes_train_and_their_weights_judge(tmp_path):

@@ -118,6 +118,6 @@ def test_a_run_keeps_to_the_starter_that_it_began_with(made, tmp_path):
         train("starter", "smoke", tmp_path, start=str(made), quiet=True)
 
 
-def test_only_the_starter_takes_a_start(made, tmp_path):
+def test_what_always_begins_with_nothing_takes_no_start(made, tmp_path):
     with pytest.raises(DarkroomError, match="leave --from out"):
-        train("examiner", "smoke", tmp_path, start=str(made), quiet=True)
+        train("reader", "smoke", tmp_path, start=str(made), quiet=True)

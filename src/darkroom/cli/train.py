@@ -21,7 +21,10 @@ import click
 )
 @click.option("--finish", type=click.IntRange(1), help="End the run well within this many steps from now.")
 @click.option(
-    "--from", "start", metavar="FILE", help="Begin with this starter; 'starter' is the one that ships."
+    "--from",
+    "start",
+    metavar="FILE",
+    help="Begin with this starter or examiner; 'starter', 'examiner' and 'tutor' are those that ship.",
 )
 @click.option(
     "--skill", help="What a lesson teaches (by default word), or half of a reward training is about."
@@ -43,6 +46,7 @@ def train(name: str, preset: str, **settings: Any) -> None:
       darkroom train reward --out runs/tuned --from starter
       darkroom train reward --skill crowd --from starter
       darkroom train lesson --skill word --from starter
+      darkroom train examiner --out runs/sharper --from examiner --seed 1
     """
     from darkroom.training.command import train
 

@@ -17,20 +17,20 @@ from darkroom.data.scenes.world import World
 HEAPS = 0.40
 # How often each skill is shown besides the heaps: what is hard to see, the more.
 SKILLS = (
-    ("one", 0.04),
-    ("two", 0.06),
-    ("count", 0.10),
-    ("colour", 0.08),
-    ("position", 0.06),
-    ("stack", 0.08),
-    ("depth", 0.15),
-    ("three", 0.09),
-    ("mixed", 0.06),
+    ("one", 0.02),
+    ("two", 0.04),
+    ("count", 0.06),
+    ("colour", 0.07),
+    ("position", 0.04),
+    ("stack", 0.07),
+    ("depth", 0.16),
+    ("three", 0.08),
+    ("mixed", 0.07),
     ("arrangement", 0.04),
-    ("worn", 0.08),
-    ("held", 0.06),
-    ("crowd", 0.14),
-    ("word", 0.12),
+    ("worn", 0.07),
+    ("held", 0.05),
+    ("crowd", 0.18),
+    ("word", 0.05),
 )
 SMALLEST = 0.11  # side of a thing in a heap: a balloon held in a crowd is not much larger
 HIDDEN = 0.3  # the largest part of a thing in a heap that another may cover

@@ -1,5 +1,6 @@
 """How the examiner is trained: on true pictures of a world, worn out as a generator's are."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,14 @@ from darkroom.data.scenes.catalogue import COLOURS
 from darkroom.data.scenes.chance import philox
 from darkroom.data.scenes.render import render
 from darkroom.data.scenes.world import World, full_world, small_world
-from darkroom.errors import UnknownName
+from darkroom.errors import DarkroomError, UnknownName
 from darkroom.training.ema import Decay
 from darkroom.training.optimizer import LearningRate, OptimizerRecipe
 from darkroom.training.recipe import Batch, Recipe, generator
 
 from .examiner import SIDE, Examiner, ExaminerConfig, as_images
 from .findings import truth
+from .judge import Judge
 from .lessons import Lessons, anywhere
 from .targets import (
     around_loss,
@@ -120,24 +122,34 @@ def losses(network: Examiner, batch: Batch, draw: torch.Generator) -> dict[str, 
     return {"loss": loss, **parts}
 
 
-def examiner(name: str = "cpu", seed: int = 0) -> Recipe:
-    """The recipe of the examiner; see `preset` for the names."""
+def examiner(name: str = "cpu", seed: int = 0, start: Judge | None = None) -> Recipe:
+    """The recipe of the examiner; see `preset` for the names. With ``start`` it goes on from the eyes of that
+    judge, at half the rate. Raises DarkroomError for one of other sizes than the preset's.
+    """
     chosen = preset(name)
     config = config_of(chosen.world, chosen.widths, chosen.features)
+    if start and start.config != config:
+        raise DarkroomError(f"those eyes are of other sizes than the preset '{name}'; choose another preset.")
+
+    def build() -> nn.Module:
+        network = copy.deepcopy(start.network).train().requires_grad_(True) if start else Examiner(config)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(network: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         return losses(network, batch, generator(seed, step, batch["images"].device))  # type: ignore[arg-type]
 
     return Recipe(
         name="examiner",
-        build=lambda: Examiner(config).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        build=build,
         batch=TruePictures(Lessons(anywhere(chosen.world), seed), config, chosen.batch),
         loss=loss,
         steps=chosen.steps,
         batch_size=chosen.batch,
         seed=seed,
         optimizer=OptimizerRecipe(
-            rate=LearningRate(peak=chosen.rate, warmup=min(200, chosen.steps // 4), decay=chosen.steps),
+            rate=LearningRate(
+                peak=chosen.rate / (2 if start else 1), warmup=min(200, chosen.steps // 4), decay=chosen.steps
+            ),
             weight_decay=0.02,
             clip=5.0,
         ),

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import DarkroomError, UnknownName
 from darkroom.studio.models import locate
 from darkroom.training.loop import train as train_recipe
 from darkroom.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from darkroom.evaluation.judge import Judge
 
 COURSES = {
     "starter": "darkroom.training.starter:train_starter",
@@ -42,11 +45,11 @@ def train(
 ) -> Path:
     """Train by name into ``out`` ("runs/NAME-PRESET"); ``steps`` replaces the length of the (longest) run.
 
-    ``start`` names a starter to begin with, a file or "starter" for the one that ships; ``seed`` chooses the
-    pictures and the first weights, ``skill`` what a lesson teaches or practice dwells on. Returns what was
-    made: a checkpoint, or the starter's file. Everything else is as in :func:`darkroom.training.loop.train`.
-    Raises UnknownName, what is said about the preset, and DarkroomError for a ``start`` or a ``skill`` that
-    the training cannot use.
+    ``start`` names what to begin with, a file or the name of what ships (a starter: "starter", an examiner:
+    "examiner" or "tutor"); ``seed`` chooses the pictures and the first weights, ``skill`` what a lesson
+    teaches or practice dwells on. Returns what was made: a checkpoint, or the starter's file. Everything else
+    is as in :func:`darkroom.training.loop.train`. Raises UnknownName, what is said about the preset, and
+    DarkroomError for a ``start`` or a ``skill`` that the training cannot use.
     """
     folder = out or Path("runs") / f"{name}-{preset}"
     how: dict[str, Any] = {"resume": resume, "max_minutes": max_minutes, "finish": finish, "quiet": quiet}
@@ -59,18 +62,29 @@ def train(
     if name in COURSES:
         course: Callable[..., Path] = function(COURSES[name])
         return course(preset, folder, steps=steps, seed=seed, start=start and locate(start), **how)
-    if start:
-        raise DarkroomError(f"{name} always begins with nothing; leave --from out.")
-    recipe = find(name, preset, seed)
+    recipe = find(name, preset, seed, start)
     return train_recipe(recipe if steps is None else replace(recipe, steps=steps), folder, **how)
 
 
-def find(name: str, preset: str, seed: int = 0) -> Recipe:
-    """The recipe of that name. Raises UnknownName, and what the recipe's function says about the preset."""
+def find(name: str, preset: str, seed: int = 0, start: str | None = None) -> Recipe:
+    """The recipe of that name. Raises UnknownName, what the recipe's function says about the preset, and
+    DarkroomError for a ``start`` where it begins with nothing.
+    """
     if name not in RECIPES:
         raise UnknownName("training", name, RECIPES | COURSES)
-    make: Callable[[str, int], Recipe] = function(RECIPES[name])
-    return make(preset, seed)
+    make: Callable[..., Recipe] = function(RECIPES[name])
+    if start is None:
+        return make(preset, seed)
+    if name != "examiner":
+        raise DarkroomError(f"{name} always begins with nothing; leave --from out.")
+    return make(preset, seed, judge(start))
+
+
+def judge(start: str) -> "Judge":
+    """The judge in the file ``start``, or one of those that ship: "examiner" and "tutor"."""
+    from darkroom.evaluation.judge import SHIPPED, TUTOR, load
+
+    return load({"examiner": SHIPPED, "tutor": TUTOR}.get(start, Path(start)))
 
 
 def function(path: str) -> Callable[..., Any]:
