@@ -81,10 +81,18 @@ def find(name: str, preset: str, seed: int = 0, start: str | None = None) -> Rec
 
 
 def judge(start: str) -> "Judge":
-    """The judge in the file ``start``, or one of those that ship: "examiner" and "tutor"."""
+    """The judge in the file ``start``, or one of those that ship: "examiner" and "tutor".
+
+    Raises DarkroomError where there is none, and what `darkroom.evaluation.judge.load` raises.
+    """
     from darkroom.evaluation.judge import SHIPPED, TUTOR, load
 
-    return load({"examiner": SHIPPED, "tutor": TUTOR}.get(start, Path(start)))
+    path = {"examiner": SHIPPED, "tutor": TUTOR}.get(start, Path(start))
+    if not path.is_file():
+        raise DarkroomError(
+            f"there is no examiner at '{start}'; name a file, or 'examiner' or 'tutor', which ship."
+        )
+    return load(path)
 
 
 def function(path: str) -> Callable[..., Any]:

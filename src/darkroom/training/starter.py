@@ -53,7 +53,7 @@ def train_starter(
     else:
         first = trained_autoencoder(name, out / "autoencoder", max_minutes, resume, quiet, seed)
         second = painter(name, first, steps=steps, seed=seed)
-    keep(start, out)
+    keep_start(start, out)
     left = None if max_minutes is None else max(max_minutes - (monotonic() - started) / 60, 0.01)
     train(second, out / "painter", max_minutes=left, finish=finish, resume=resume, quiet=quiet)
     network = cast(AlignedPainter, weights(out / "painter", second)).painter
@@ -81,7 +81,7 @@ def train_on(
     if begun is None:
         raise DarkroomError("name the starter to begin with by --from, such as: --from starter.")
     recipe, run = make(begun), out / part
-    keep(start, out)
+    keep_start(start, out)
     train(recipe, run, **how)
     network = weights(run, recipe)
     painter = network.painter if isinstance(network, AlignedPainter) else network
@@ -101,7 +101,7 @@ def beginning(name: str, out: Path, start: Path | None) -> Starter | None:
     return _fitting(name, start)
 
 
-def keep(start: Path | None, out: Path) -> None:
+def keep_start(start: Path | None, out: Path) -> None:
     """Copy the starter that a run begins with into its folder, where it has one and it is not there yet."""
     kept = out / BEGUN_WITH
     if start and not kept.exists():
