@@ -9,7 +9,7 @@ import torch
 
 from darkroom.data.scenes.captions import exact_caption
 from darkroom.data.scenes.chance import chance, philox
-from darkroom.data.scenes.heldout import is_held_out
+from darkroom.data.scenes.heldout import is_held_out, kinds_shown
 from darkroom.data.scenes.skills import draw
 from darkroom.data.scenes.world import small_world
 from darkroom.errors import DarkroomError, UnknownName
@@ -102,6 +102,18 @@ def test_half_of_practice_can_be_about_one_skill():
         dwelling_on("color")
 
 
+def test_half_of_practice_can_show_one_thing(start: Starter):
+    practice = reward("smoke", start, steps=4, thing="apple").batch
+    scenes = [practice.scene(i) for i in range(300)]  # type: ignore[attr-defined]
+    assert 0.42 < sum("apple" in kinds_shown(scene) for scene in scenes) / len(scenes) < 0.62
+    assert not any(is_held_out(scene) for scene in scenes)
+    assert len({scene.skill for scene in scenes if "apple" in kinds_shown(scene)}) > 5
+    with pytest.raises(UnknownName, match="apple"):
+        reward("smoke", start, thing="appel")
+    with pytest.raises(DarkroomError, match="leave --thing out"):
+        train("lesson", "smoke", thing="apple")
+
+
 def test_what_earns_more_becomes_likelier(start: Starter, monkeypatch: pytest.MonkeyPatch):
     """Where brightness is rewarded in place of what is right, pictures grow brighter."""
     assert _brightness_after(start, monkeypatch, 1.0) > _brightness_after(start, monkeypatch, -1.0) + 0.02
@@ -149,8 +161,9 @@ def test_the_judge_that_tunes_is_not_the_one_that_measures():
 def test_a_tuned_starter_is_a_starter_that_says_so(start: Starter, tmp_path: Path):
     start.save(tmp_path / "start.safetensors")
     begun = str(tmp_path / "start.safetensors")
-    path = train("reward", "smoke", tmp_path / "run", start=begun, skill="crowd", quiet=True)
+    path = train("reward", "smoke", tmp_path / "run", start=begun, skill="crowd", thing="top hat", quiet=True)
     tuned = load(path)
-    assert tuned.config.about["tuned by"] == "darkroom train reward --skill crowd --preset smoke"
+    told = "darkroom train reward --skill crowd --thing 'top hat' --preset smoke"
+    assert tuned.config.about["tuned by"] == told
     assert tuned.config.vocabulary == start.config.vocabulary
     assert not torch.equal(tuned.painter.network.final.weight, start.painter.network.final.weight)

@@ -29,6 +29,7 @@ import click
 @click.option(
     "--skill", help="What a lesson teaches (by default word), or half of a reward training is about."
 )
+@click.option("--thing", metavar="KIND", help="What half of a reward training shows, such as apple.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which pictures it sees.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def train(name: str, preset: str, **settings: Any) -> None:
@@ -45,6 +46,7 @@ def train(name: str, preset: str, **settings: Any) -> None:
       darkroom train starter --out runs/more --from starter --seed 1
       darkroom train reward --out runs/tuned --from starter
       darkroom train reward --skill crowd --from starter
+      darkroom train reward --skill mixed --thing apple --from starter
       darkroom train lesson --skill word --from starter
       darkroom train examiner --out runs/sharper --from examiner --seed 1
     """

@@ -42,28 +42,34 @@ def train(
     start: str | None = None,
     seed: int = 0,
     skill: str | None = None,
+    thing: str | None = None,
 ) -> Path:
     """Train by name into ``out`` ("runs/NAME-PRESET"); ``steps`` replaces the length of the (longest) run.
 
     ``start`` names what to begin with, a file or the name of what ships (a starter: "starter", an examiner:
     "examiner" or "tutor"); ``seed`` chooses the pictures and the first weights, ``skill`` what a lesson
-    teaches or practice dwells on. Returns what was made: a checkpoint, or the starter's file. Everything else
-    is as in :func:`darkroom.training.loop.train`. Raises UnknownName, what is said about the preset, and
-    DarkroomError for a ``start`` or a ``skill`` that the training cannot use.
+    teaches or practice dwells on, ``thing`` what practice shows most. Returns what was made: a checkpoint, or
+    the starter's file. Everything else is as in :func:`darkroom.training.loop.train`. Raises UnknownName,
+    what is said about the preset, and DarkroomError for a ``start``, ``skill`` or ``thing`` that the
+    training cannot use.
     """
     folder = out or Path("runs") / f"{name}-{preset}"
     how: dict[str, Any] = {"resume": resume, "max_minutes": max_minutes, "finish": finish, "quiet": quiet}
-    if skill:
-        if name not in {"lesson", "reward"}:
-            raise DarkroomError(
-                f"{name} has no single skill; leave --skill out, or train a lesson or reward."
-            )
-        how["skill"] = skill
+    how |= dwelt_on(name, skill, thing)
     if name in COURSES:
         course: Callable[..., Path] = function(COURSES[name])
         return course(preset, folder, steps=steps, seed=seed, start=start and locate(start), **how)
     recipe = find(name, preset, seed, start)
     return train_recipe(recipe if steps is None else replace(recipe, steps=steps), folder, **how)
+
+
+def dwelt_on(name: str, skill: str | None, thing: str | None) -> dict[str, str]:
+    """What the training ``name`` is to dwell on; DarkroomError for what it cannot."""
+    if skill and name not in {"lesson", "reward"}:
+        raise DarkroomError(f"{name} has no single skill; leave --skill out, or train a lesson or reward.")
+    if thing and name != "reward":
+        raise DarkroomError(f"{name} is about no single thing; leave --thing out, or train a reward.")
+    return {option: value for option, value in (("skill", skill), ("thing", thing)) if value}
 
 
 def find(name: str, preset: str, seed: int = 0, start: str | None = None) -> Recipe:

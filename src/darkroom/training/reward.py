@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from darkroom.data.scenes.captions import exact_caption
 from darkroom.data.scenes.chance import chance, philox
 from darkroom.data.scenes.dataset import SceneDataset
+from darkroom.data.scenes.graph import Scene
+from darkroom.data.scenes.skills import scene_with
 from darkroom.diffusion.grids import trailing
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.samplers import dpmpp_2m, sample
@@ -80,24 +82,26 @@ SKILLS = (
     ("crowd", 0.12),
     ("word", 0.07),
 )
-_EXACT, _COUNTS = 5, 6  # the streams of draws for captions, and for whether they count
+_EXACT, _COUNTS, _THING = 5, 6, 7  # the streams of draws: captions, whether they count, what they are about
 
 
 @dataclass(frozen=True)
 class Practice:
     """Prompts to paint with what must be seen: exact captions of ``scenes``, so what is held out stays so.
 
-    Half of the crowds are told without their number, as people speak of crowds.
-    Prompts (P, L) and prompt letters (P, L, slots); wanted, a list of requirements a prompt.
+    Half of the crowds are told without their number, as people speak of crowds. Half of the scenes show the
+    kind ``thing``, where there is one to dwell on. Prompts (P, L) and prompt letters (P, L, slots); wanted, a
+    list of requirements a prompt.
     """
 
     scenes: SceneDataset
     tokenizer: Tokenizer
     length: int
+    thing: str | None = None
 
     def __call__(self, step: int) -> Batch:
         numbers = range(step * PROMPTS, (step + 1) * PROMPTS)
-        told = [self.scenes.scene(i) for i in numbers]
+        told = [self.scene(i) for i in numbers]
         counts = [chance(philox(self.scenes.seed, i, _COUNTS), 0.5) for i in numbers]
         captions = [
             exact_caption(scene, philox(self.scenes.seed, i, _EXACT), count)
@@ -109,6 +113,13 @@ class Practice:
             "prompt letters": tokens.letters,
             "wanted": [tuple(requirements_of(*each)) for each in zip(told, counts, strict=True)],
         }
+
+    def scene(self, index: int) -> Scene:
+        """The index-th scene of the practice."""
+        rng = philox(self.scenes.seed, index, _THING)
+        if self.thing and chance(rng, 0.5):
+            return scene_with(rng, self.scenes.world, self.thing)
+        return self.scenes.scene(index)
 
 
 class RewardLoss:
@@ -160,22 +171,31 @@ class RewardLoss:
 
 
 def reward(
-    name: str, start: Starter, *, skill: str | None = None, steps: int | None = None, seed: int = 0
+    name: str,
+    start: Starter,
+    *,
+    skill: str | None = None,
+    thing: str | None = None,
+    steps: int | None = None,
+    seed: int = 0,
 ) -> Recipe:
     """The recipe that tunes the painter of ``start``, a starter of the preset's sizes.
 
-    ``skill`` is practised as much as all others together. Raises UnknownName for a skill that there is not,
-    and DarkroomError where the judge does not know what the preset's world shows.
+    ``skill`` is practised as much as all others together; the kind ``thing`` is in half of what is practised.
+    Raises UnknownName for a skill or thing that there is not, and DarkroomError where the judge does not know
+    what the preset's world shows.
     """
     chosen = preset(name)
     length = steps or chosen.reward_steps
     loss = RewardLoss(start, judge_of(chosen), seed)
     skills = dwelling_on(skill) if skill else SKILLS
+    if thing and thing not in chosen.world.kinds:
+        raise UnknownName("thing", thing, chosen.world.kinds)
     scenes = SceneDataset(replace(chosen.world, skills=skills), mix("practice", seed))
     return Recipe(
-        name=f"reward-{skill}" if skill else "reward",
+        name="-".join(["reward", *filter(None, (skill, thing))]),
         build=lambda: copy.deepcopy(start.painter).requires_grad_(True),
-        batch=Practice(scenes, start.tokenizer, chosen.text_length),
+        batch=Practice(scenes, start.tokenizer, chosen.text_length, thing),
         loss=loss,
         steps=length,
         batch_size=PROMPTS * PICTURES,
@@ -198,6 +218,7 @@ def train_reward(
     *,
     start: Path | None = None,
     skill: str | None = None,
+    thing: str | None = None,
     steps: int | None = None,
     seed: int = 0,
     **how: Any,
@@ -205,9 +226,9 @@ def train_reward(
     """Tune the starter in the file ``start``, as :func:`~darkroom.training.starter.train_on`."""
 
     def make(begun: Starter) -> Recipe:
-        return reward(name, begun, skill=skill, steps=steps, seed=seed)
+        return reward(name, begun, skill=skill, thing=thing, steps=steps, seed=seed)
 
-    dwelt = f" --skill {skill}" if skill else ""
+    dwelt = (f" --skill {skill}" if skill else "") + (f" --thing '{thing}'" if thing else "")
     about = {"tuned by": f"darkroom train reward{dwelt} --preset {name}"}
     return train_on(name, out, start, "reward", make, about, **how)
 

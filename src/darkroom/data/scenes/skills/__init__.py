@@ -7,7 +7,7 @@ import numpy as np
 from ....errors import UnknownName
 from ..chance import philox, weighted
 from ..graph import Scene
-from ..heldout import combinations_of, is_held_out
+from ..heldout import combinations_of, is_held_out, kinds_shown
 from ..layout import DoesNotFit
 from ..world import World
 from .people import crowd, held, worn
@@ -57,6 +57,13 @@ def sample_scene(rng: np.random.Generator, world: World, skill: str | None = Non
         scene = draw(rng, world, skill)
         if not (world.holds_out and is_held_out(scene)):
             return scene
+
+
+def scene_with(rng: np.random.Generator, world: World, kind: str) -> Scene:
+    """A scene as `sample_scene` draws them that shows a kind of thing, one that the world's skills show."""
+    while kind not in kinds_shown(scene := sample_scene(rng, world)):
+        pass
+    return scene
 
 
 def evaluation_scenes(world: World, skill: str, n: int, seed: int = 0) -> list[Scene]:
