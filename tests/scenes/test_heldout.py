@@ -52,5 +52,5 @@ def test_worn_and_held_things_count() -> None:
         s for i in range(50) if (s := sample_scene(philox(0, i), small_world(), "held")).things[0].held
     )
     held = scene.things[0].held
-    assert held is not None and held[0] in kinds_shown(scene)
+    assert held is not None and held[0] in kinds_shown(scene.things)
     assert ("colour", *held) in set(combinations_of(scene))

@@ -29,7 +29,9 @@ import click
 @click.option(
     "--skill", help="What a lesson teaches (by default word), or half of a reward training is about."
 )
-@click.option("--thing", metavar="KIND", help="What half of a reward training shows, such as apple.")
+@click.option(
+    "--thing", metavar="KIND", help="A kind of thing, such as apple, that half of a reward training is about."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which pictures it sees.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def train(name: str, preset: str, **settings: Any) -> None:

@@ -22,7 +22,7 @@ from darkroom.data.scenes.captions import exact_caption
 from darkroom.data.scenes.chance import chance, philox
 from darkroom.data.scenes.dataset import SceneDataset
 from darkroom.data.scenes.graph import Scene
-from darkroom.data.scenes.skills import scene_with
+from darkroom.data.scenes.skills import scene_about
 from darkroom.diffusion.grids import trailing
 from darkroom.diffusion.noise import Philox
 from darkroom.diffusion.samplers import dpmpp_2m, sample
@@ -89,9 +89,9 @@ _EXACT, _COUNTS, _THING = 5, 6, 7  # the streams of draws: captions, whether the
 class Practice:
     """Prompts to paint with what must be seen: exact captions of ``scenes``, so what is held out stays so.
 
-    Half of the crowds are told without their number, as people speak of crowds. Half of the scenes show the
-    kind ``thing``, where there is one to dwell on. Prompts (P, L) and prompt letters (P, L, slots); wanted, a
-    list of requirements a prompt.
+    Half of the crowds are told without their number, as people speak of crowds. Half of the scenes are about
+    the kind ``thing``, where there is one to dwell on. Prompts (P, L) and prompt letters (P, L, slots);
+    wanted, a list of requirements a prompt.
     """
 
     scenes: SceneDataset
@@ -118,7 +118,7 @@ class Practice:
         """The index-th scene of the practice."""
         rng = philox(self.scenes.seed, index, _THING)
         if self.thing and chance(rng, 0.5):
-            return scene_with(rng, self.scenes.world, self.thing)
+            return scene_about(rng, self.scenes.world, self.thing)
         return self.scenes.scene(index)
 
 
@@ -181,9 +181,9 @@ def reward(
 ) -> Recipe:
     """The recipe that tunes the painter of ``start``, a starter of the preset's sizes.
 
-    ``skill`` is practised as much as all others together; the kind ``thing`` is in half of what is practised.
-    Raises UnknownName for a skill or thing that there is not, and DarkroomError where the judge does not know
-    what the preset's world shows.
+    ``skill`` is practised as much as all others together; half of what is practised is about the kind
+    ``thing``. Raises UnknownName for a skill or thing that there is not, and DarkroomError where the judge
+    does not know what the preset's world shows.
     """
     chosen = preset(name)
     length = steps or chosen.reward_steps

@@ -4,13 +4,13 @@ Each pair of kinds, (kind, colour) pair and word is held out or not by its own h
 every machine, in every world, and does not move when kinds are added.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
 from itertools import combinations
 
 from .catalogue import CATALOGUE
-from .graph import Scene
+from .graph import Scene, Thing
 
 SEED = 20
 SHARES = {"pair": 0.10, "colour": 0.08, "word": 0.12}
@@ -30,10 +30,10 @@ NEVER = frozenset(
 Combination = tuple[str, ...]
 
 
-def kinds_shown(scene: Scene) -> set[str]:
-    """Every kind in the picture, worn and held ones included."""
-    kinds = {thing.kind for thing in scene.things}
-    for thing in scene.things:
+def kinds_shown(things: Sequence[Thing]) -> set[str]:
+    """Every kind that these things show, worn and held ones included."""
+    kinds = {thing.kind for thing in things}
+    for thing in things:
         kinds.update(thing.worn)
         if thing.held:
             kinds.add(thing.held[0])
@@ -42,7 +42,7 @@ def kinds_shown(scene: Scene) -> set[str]:
 
 def combinations_of(scene: Scene) -> Iterator[Combination]:
     """All that could be held out in a scene: ("pair", a, b), ("colour", kind, colour), ("word", word)."""
-    for pair in combinations(sorted(kinds_shown(scene)), 2):
+    for pair in combinations(sorted(kinds_shown(scene.things)), 2):
         yield ("pair", *pair)
     for thing in scene.things:
         for kind, colour in [(thing.kind, thing.colour), *([thing.held] if thing.held else [])]:

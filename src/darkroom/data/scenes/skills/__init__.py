@@ -59,9 +59,12 @@ def sample_scene(rng: np.random.Generator, world: World, skill: str | None = Non
             return scene
 
 
-def scene_with(rng: np.random.Generator, world: World, kind: str) -> Scene:
-    """A scene as `sample_scene` draws them that shows a kind of thing, one that the world's skills show."""
-    while kind not in kinds_shown(scene := sample_scene(rng, world)):
+def scene_about(rng: np.random.Generator, world: World, kind: str) -> Scene:
+    """A scene as `sample_scene` draws them whose first thing is of a kind, wears it or holds it.
+
+    So a group is of that kind, not what stands beside it. The kind is one that the world's skills show so.
+    """
+    while kind not in kinds_shown((scene := sample_scene(rng, world)).things[:1]):
         pass
     return scene
 
