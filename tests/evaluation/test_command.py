@@ -85,7 +85,17 @@ def test_mistakes_are_named_before_anything_is_made(model, examiner, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_wrong_setting_leaves_no_run_behind(tmp_path):
-    with pytest.raises(DarkroomError, match="no precision named 'half'"):
-        evaluate(out=tmp_path / "run", precision="half")
+def test_a_wrong_setting_leaves_no_run_behind(model, examiner, tmp_path):
+    for wrong in ({"precision": "half"}, {"sampler": "eulr"}):
+        with pytest.raises(DarkroomError, match="there is no"):
+            evaluate(model, examiner=examiner, out=tmp_path / "run", **wrong)
     assert not (tmp_path / "run").exists()
+
+
+def test_verdicts_of_another_examiner_are_not_taken_for_its_own(model, examiner, tmp_path):
+    settings = {"out": tmp_path / "out", "prompts": 1, "pictures": 1, "skills": ["one"], "steps": 1}
+    evaluate(model, examiner=examiner, **settings)
+    torch.manual_seed(1)
+    save(Judge(Examiner(config_of(small_world(), (8, 8, 8), 8))), examiner)
+    with pytest.raises(DarkroomError, match="another with --out"):
+        evaluate(model, examiner=examiner, **settings)

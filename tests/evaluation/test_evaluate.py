@@ -1,6 +1,7 @@
 """Evaluations: a perfect generator scores 1, a bad one 0, and a stopped one goes on where it was."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,6 +127,35 @@ def test_a_folder_of_another_evaluation_is_left_alone(tmp_path):
     Journal(tmp_path, SETTINGS)
     with pytest.raises(DarkroomError, match="--out"):
         Journal(tmp_path, {"model": "another"})
+
+
+@pytest.mark.parametrize("text", ["my notes", "my notes\n", '{"settings": {}}\n{garbage\n'])
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path, text):
+    (tmp_path / "results.jsonl").write_text(text)
+    with pytest.raises(DarkroomError, match="not of an evaluation"):
+        Journal(tmp_path, SETTINGS)
+    assert (tmp_path / "results.jsonl").read_text() == text
+
+
+@pytest.mark.parametrize("text", ["", '{"sett', '{"settings": {"mod'])
+def test_a_journal_that_a_kill_cut_short_at_its_beginning_begins_again(tmp_path, text):
+    (tmp_path / "results.jsonl").write_text(text)
+    Journal(tmp_path, SETTINGS)
+    assert json.loads((tmp_path / "results.jsonl").read_text()) == {"settings": SETTINGS}
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DarkroomError, match="--out"):
+        Journal(tmp_path / "file" / "run", SETTINGS)
+
+
+def test_the_examiner_is_measured_again_where_there_are_more_prompts(tmp_path):
+    plan = replace(PLAN, prompts=3)
+    studio = Studio()
+    run(plan, studio.generate, studio.with_trust(), Journal(tmp_path, SETTINGS))
+    found, _ = evaluated(tmp_path, studio)
+    assert [s.trust.scenes for s in found.skills if s.trust] == [6, 6]
 
 
 def test_prompts_are_fixed_held_out_and_grow_without_changing():

@@ -10,11 +10,13 @@ import numpy as np
 
 from darkroom.data.scenes.skills import SKILLS
 from darkroom.data.scenes.world import World, full_world, small_world
-from darkroom.errors import DarkroomError, UnknownName
+from darkroom.disk import whole
+from darkroom.errors import UnknownName
+from darkroom.studio.digests import file_digest
 from darkroom.studio.placement.precision import default_precision
 
 from .evaluate import SHOWN, Generator, Plan, run
-from .journal import Journal
+from .journal import Journal, explaining
 from .judge import SHIPPED, Judge, load
 from .prompts import HARD_PICTURES, HARD_SKILL
 from .scores import Report, report
@@ -48,7 +50,8 @@ def evaluate(
         "precision": precision or default_precision(),
     }
     generate, digest = studio(name, chosen)
-    settings = {"model": name, "sha256": digest, **{k: v for k, v in chosen.items() if v is not None}}
+    looks = {"model": name, "sha256": digest, "examiner": file_digest(examiner)}
+    settings = looks | {k: v for k, v in chosen.items() if v is not None}
     journal = Journal(out or Path("runs") / f"evaluate-{Path(name).stem}", settings)
     with _progress(plan.total) as advance:
         run(plan, generate, judge, journal, advance)
@@ -79,7 +82,7 @@ def _known(skills: Sequence[str] | None) -> tuple[str, ...]:
 
 def studio(name: str, chosen: dict[str, Any]) -> tuple[Generator, str]:
     """A model of the studio as a generator, and the hash of its weights."""
-    from darkroom.studio.develop import develop_many
+    from darkroom.studio.develop import develop_many, fill
     from darkroom.studio.models import load_model
     from darkroom.studio.request import Request
 
@@ -87,8 +90,9 @@ def studio(name: str, chosen: dict[str, Any]) -> tuple[Generator, str]:
         asked = [Request(prompt=p, seed=s, model=name, **chosen) for p, s in zip(prompts, seeds, strict=True)]
         return [result.images[0] for result in develop_many(asked)]
 
-    Request(prompt="a red apple", model=name, **chosen)  # what cannot be had is said before a run is begun
-    return generate, load_model(name).digest
+    found = load_model(name)
+    fill(Request(prompt="a red apple", model=name, **chosen), found.model)  # says what cannot be had
+    return generate, found.digest
 
 
 def save(found: Report, plan: Plan, journal: Journal) -> None:
@@ -96,18 +100,16 @@ def save(found: Report, plan: Plan, journal: Journal) -> None:
     from .sheet import sheet
     from .table import markdown
 
-    folder = journal.folder
-    try:
-        (folder / "report.json").write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
-        (folder / "skills.md").write_text(markdown(found), encoding="utf-8")
-        for skill in plan.skills:
-            sheet(plan.of(skill)[:SHOWN], journal, columns=plan.pictures).save(folder / f"{skill}.png")
-        if plan.hard_pictures:
-            sheet(plan.hard(), journal, columns=16).save(folder / "hard.png")
-    except OSError as error:
-        raise DarkroomError(
-            f"cannot write to '{folder}': {error.strerror or error}; free some space."
-        ) from error
+    texts = {"report.json": json.dumps(found.to_json(), indent=2) + "\n", "skills.md": markdown(found)}
+    sheets = {skill: (plan.of(skill)[:SHOWN], plan.pictures) for skill in plan.skills}
+    sheets |= {HARD_SKILL: (plan.hard(), 16)} if plan.hard_pictures else {}
+    for name, text in texts.items():
+        with explaining(path := journal.folder / name), whole(path) as file:
+            file.write(text.encode())
+    for name, (prompts, columns) in sheets.items():
+        drawn = sheet(prompts, journal, columns=columns)
+        with explaining(path := journal.folder / f"{name}.png"), whole(path) as file:
+            drawn.save(file, "PNG")
 
 
 def _print(found: Report, as_json: bool) -> None:
@@ -127,7 +129,8 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
     columns = TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("pictures", total=total)
         yield lambda done: progress.advance(task, done)

@@ -65,8 +65,8 @@ def run(
     """Make and judge every picture that the journal lacks; ``advance`` hears of how many more are done."""
     for skill in plan.skills:
         prompts = plan.of(skill)
-        if skill not in journal.trust:
-            scenes = [prompt.scene for prompt in prompts if prompt.scene]
+        scenes = [prompt.scene for prompt in prompts if prompt.scene]
+        if skill not in journal.trust or journal.trust[skill].scenes != len(scenes):
             journal.add_trust(skill, measure_trust(scenes, plan.world, judge))
         _judge_all(prompts, plan.batch, generate, judge, journal, advance)
     _judge_all(plan.hard(), plan.batch, generate, judge, journal, advance)

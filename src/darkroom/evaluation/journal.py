@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from darkroom import disk
 from darkroom.errors import DarkroomError
 
 from .requirements import Verdict
 
 Key = tuple[str, int, int]  # skill, number of the prompt, seed
+FIRST = b'{"settings": '  # how each journal begins
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Journal:
     trust: dict[str, Trust] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with explaining(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         lines = [*_whole_lines(self.path)] if self.path.exists() else []
         if not lines:
             self._write({"settings": dict(self.settings)}, "w")
@@ -61,7 +65,7 @@ class Journal:
             self.verdicts[key] = Verdict(line["right"], tuple(line["reasons"]))
 
     def _write(self, line: Mapping[str, Any], mode: str = "a") -> None:
-        with self.path.open(mode, encoding="utf-8") as file:
+        with explaining(self.path), self.path.open(mode, encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def add(self, key: Key, verdict: Verdict) -> None:
@@ -82,14 +86,32 @@ class Journal:
 
     def keep(self, key: Key, picture: np.ndarray) -> None:
         """Save a picture for the sheets, uint8 (H, W, 3); before its verdict, so that none is without one."""
-        self.picture(key).parent.mkdir(exist_ok=True)
-        Image.fromarray(picture).save(self.picture(key))
+        with explaining(path := self.picture(key)):
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(picture).save(path)
+
+
+def explaining(path: Path) -> AbstractContextManager[None]:
+    """Turn what the system says about ``path`` into a sentence that says what to do about an evaluation."""
+    full = "free some space and run the same command again to carry on"
+    return disk.explaining(path, "choose another folder with --out", full)
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a journal; what a kill left half-written at its end is cut off, for writing to go on."""
-    text = path.read_bytes()
+    """The lines of a journal; what a kill left half-written at its end is cut off, for writing to go on.
+
+    Raises DarkroomError for a file that is not a journal, which is left as it is.
+    """
+    with explaining(path):
+        text = path.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
+    try:
+        lines = [json.loads(line) for line in whole.splitlines()]
+        ours = text.startswith(FIRST) or FIRST.startswith(text)
+    except ValueError:
+        ours = False
+    if not ours:
+        raise DarkroomError(f"'{path}' is not of an evaluation, or is damaged; choose another with --out.")
     if len(whole) < len(text):
         path.write_bytes(whole)
-    return [json.loads(line) for line in whole.splitlines()]
+    return lines
