@@ -22,6 +22,7 @@ from darkroom.studio.placement import demand
 from darkroom.studio.placement.blocks import blocks_of
 from darkroom.studio.placement.budget import Budget, Plan, Working, plan
 from darkroom.studio.placement.offload import offloaded, sizes_of
+from darkroom.studio.request import Request
 from darkroom.weights.origin import Origin, is_absent, parameter_from
 
 pytest.importorskip("diffusers")
@@ -315,8 +316,13 @@ def test_tiles_are_in_the_record_and_replay_on_a_machine_that_needs_none(folders
     assert np.array_equal(asked.images[0], tiled.images[0])
 
 
-def test_the_starter_takes_no_tiles():
-    from darkroom.studio.request import Request
+def test_the_starter_too_is_refused_what_this_machine_cannot_hold(monkeypatch):
+    monkeypatch.setattr(demand, "budget_of", lambda setting, held: Budget(2 * 2**30))
+    with pytest.raises(DarkroomError, match=r"needs .* GiB of memory and 2\.0 GiB are free"):
+        develop(Request(prompt="a cat", steps=1, width=8192, height=8192))
+    assert develop(Request(prompt="a cat", steps=1, width=512, height=512)).images[0].shape == (512, 512, 3)
 
+
+def test_the_starter_takes_no_tiles():
     with pytest.raises(DarkroomError, match="takes no tiles"):
         develop(Request(prompt="a cat", steps=1, vae_tile=64))

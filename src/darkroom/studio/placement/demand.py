@@ -46,15 +46,14 @@ def placed(models: Sequence[Model], requests: Sequence[Request], setting: str) -
     with ExitStack() as stack:
         for model in {id(model): model for model in models}.values():
             mine = [i for i, one in enumerate(models) if one is model]
-            if not comes_from_file(model.parts):
-                continue
             working = working_of(model, [requests[i] for i in mine])
             budget = budget_of(setting, in_memory(model.parts))
             sizes = sizes_of(model.parts)
             found = plan(sizes, working, replace(budget, nbytes=budget.nbytes - spent))
             spent += found.peak
-            stack.enter_context(offloaded(model.parts, found))
-            spent += keep_packed(model.parts, sizes, found, budget.nbytes - spent)
+            if comes_from_file(model.parts):
+                stack.enter_context(offloaded(model.parts, found))
+                spent += keep_packed(model.parts, sizes, found, budget.nbytes - spent)
             for i in mine:
                 told[i] = in_tiles(requests[i], found.tile)
         yield told
@@ -84,14 +83,21 @@ def working_of(model: Model, requests: Sequence[Request]) -> Working:
     asked = sum(rows_of(request) * positions_of(request, model) for request in requests)
     most = MAX_ROWS * max(positions_of(request, model) for request in requests)
     beside = max(hanging_bytes(request) for request in requests)
-    widths = getattr(getattr(model.parts.get("vae"), "config", None), "block_out_channels", (CHANNELS,))
-    pixel = int(PIXEL * max(widths[:2]) * item)
+    pixel = int(PIXEL * channels_of(model.parts.get("vae")) * item)
 
     def decoding(tile: int | None) -> int:
         return ASIDE + max(pixel * pixels_of(request, request.vae_tile or tile) for request in requests)
 
     phases = {TEXT: ASIDE, NETWORK: ASIDE + beside + POSITION * item * min(asked, most), VAE: decoding(None)}
     return Working(phases, {tile: decoding(tile) for tile in TILES if decoding(tile) < phases[VAE]})
+
+
+def channels_of(vae: nn.Module | None) -> int:
+    """Of an autoencoder's finest level but one. The starter's, which is no part named so, has none that
+    counts: it takes less for a pixel than the network does.
+    """
+    widths = getattr(getattr(vae, "config", None), "block_out_channels", (CHANNELS,))
+    return 0 if vae is None else max(widths[:2])
 
 
 def rows_of(request: Request) -> int:
