@@ -72,12 +72,17 @@ def test_a_name_on_the_hub_comes_from_the_cache_and_offline_says_so(own):
         "from darkroom.errors import DarkroomError\n"
         "print(locate('someone/tiny'))\n"
         "try:\n    locate('someone/else')\nexcept DarkroomError as error:\n    print(error)\n"
+        "from darkroom.studio.hub import unasked\n"
+        "with unasked():\n"
+        "    print(locate('someone/tiny'))\n"
+        "    try:\n        locate('someone/else')\n    except DarkroomError as error:\n        print(error)\n"
     )
     environment = {**os.environ, "HF_HOME": str(own / "hf"), "HF_HUB_OFFLINE": "1"}
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    first, second = made.stdout.strip().splitlines()
-    assert first == str(snapshot), made.stderr
+    first, second, third, fourth = made.stdout.strip().splitlines()
+    assert first == third == str(snapshot), made.stderr
     assert "'someone/else' is not in the cache" in second
+    assert "not fetched because a file names it" in fourth
 
 
 def test_the_hash_of_a_large_file_is_remembered_until_the_file_changes(own, monkeypatch):

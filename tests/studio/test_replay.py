@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from darkroom.errors import DarkroomError
-from darkroom.studio.replay import Likeness, compare, read_record
+from darkroom.studio.replay import Likeness, compare, read_record, replay
 from darkroom.studio.request import Picture, Record, Request
 
 RECORD = Record(request=Request(prompt="a cone", seed=1), model_hash="ab", version="1", torch="2")
@@ -52,3 +52,10 @@ def test_a_file_without_a_record_is_refused(tmp_path: Path):
     Image.fromarray(PIXELS).save(tmp_path / "x.png")
     with pytest.raises(DarkroomError, match="carries no Darkroom record"):
         read_record(tmp_path / "x.png")
+
+
+def test_a_model_that_only_the_file_names_is_not_fetched(tmp_path: Path):
+    pytest.importorskip("huggingface_hub")
+    record = replace(RECORD, request=Request(prompt="a cone", seed=1, model="someone/evil"))
+    with pytest.raises(DarkroomError, match="not fetched because a file names it"):
+        replay(Picture(PIXELS, record).save(tmp_path / "x.png"))

@@ -1,16 +1,21 @@
 """The whole way at the smallest size: two runs, one file, one picture."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from darkroom import disk
 from darkroom.errors import DarkroomError
-from darkroom.families.starter import Starter, load
+from darkroom.families.starter import FORMAT, Starter, load
 from darkroom.studio.develop import develop
+from darkroom.studio.models import read_model
 from darkroom.studio.request import Request
 from darkroom.training.command import train
+from darkroom.training.starter import export
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +126,36 @@ def test_a_run_keeps_to_the_starter_that_it_began_with(made, tmp_path):
 def test_what_always_begins_with_nothing_takes_no_start(made, tmp_path):
     with pytest.raises(DarkroomError, match="leave --from out"):
         train("reader", "smoke", tmp_path, start=str(made), quiet=True)
+
+
+def test_a_folder_holds_one_training_alone(made: Path, tmp_path: Path):
+    """Else the file of the first would go, and the second begin with what the first began with."""
+    train("starter", "smoke", tmp_path, start=str(made), seed=2, quiet=True)
+    before = (tmp_path / "starter.safetensors").read_bytes()
+    with pytest.raises(DarkroomError, match="holds another training"):
+        train("reward", "smoke", tmp_path, quiet=True)
+    assert (tmp_path / "starter.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("told", ["{}", "[]", '{"autoencoder": 5}'])
+def test_a_damaged_configuration_is_named(made: Path, tmp_path: Path, told: str):
+    path = tmp_path / "damaged.safetensors"
+    save_file({"a": torch.zeros(1)}, path, {FORMAT: told})
+    with pytest.raises(DarkroomError, match="configuration is damaged"):
+        read_model(str(path))
+    for start in (str(path), str(tmp_path)):
+        with pytest.raises(DarkroomError, match="cannot begin with"):
+            train("starter", "smoke", tmp_path / "run", start=start, quiet=True)
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(made: Path, tmp_path: Path, monkeypatch):
+    path = tmp_path / "starter.safetensors"
+    path.write_bytes(b"before")
+
+    def full(file: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "flush", full)
+    with pytest.raises(DarkroomError, match="the disk is full; free some space"):
+        export(load(made), tmp_path)
+    assert path.read_bytes() == b"before" and [*tmp_path.iterdir()] == [path]

@@ -24,6 +24,8 @@ def show(file: Path, as_json: bool) -> None:
       darkroom show pictures/0001-a-red-apple.png
     """
     facts = _facts(file)
+    if not facts:
+        raise _silent(file)
     if as_json:
         print_json(facts)
         return
@@ -48,6 +50,10 @@ def _facts(file: Path) -> Mapping[str, Any]:
         return {"prompt": info.prompt, "negative": info.negative, **info.settings}
     if texts.workflow is not None:
         return read_workflow(texts.workflow)
-    raise DarkroomError(
+    raise _silent(file)
+
+
+def _silent(file: Path) -> DarkroomError:
+    return DarkroomError(
         f"'{file}' does not say what made it; choose a picture that Darkroom or a like tool saved."
     )

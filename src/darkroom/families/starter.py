@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from darkroom.diffusion.levels import Flow
 from darkroom.diffusion.prediction import predict_x0
 from darkroom.diffusion.process import Process
+from darkroom.disk import whole
 from darkroom.errors import InvalidRequest
 from darkroom.families.family import Reading
 from darkroom.networks.autoencoder import Autoencoder, AutoencoderConfig
@@ -113,14 +114,18 @@ class Starter:
         raise NotImplementedError("the starter's network sees no mask")
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file: weights in half precision, the configuration in its metadata."""
+        """Write one safetensors file: weights in half precision, the configuration in its metadata.
+
+        Raises OSError; then what was there before is still there.
+        """
         state = {f"painter.{k}": v for k, v in self.painter.state_dict().items()}
         state |= {f"autoencoder.{k}": v for k, v in self.autoencoder.state_dict().items()}
         half = {
             k: v.to(torch.float16 if v.is_floating_point() else v.dtype).contiguous()
             for k, v in state.items()
         }
-        save_file(half, path, {FORMAT: json.dumps(asdict(self.config), sort_keys=True)})
+        with whole(path) as file:
+            file.write(save(half, {FORMAT: json.dumps(asdict(self.config), sort_keys=True)}))
 
 
 def config_from_json(text: str) -> StarterConfig:
@@ -146,13 +151,15 @@ def load(path: Path = SHIPPED) -> Starter:
         metadata = file.metadata() or {}
         if FORMAT not in metadata:
             raise ValueError(f"{path}: not a starter file, whose metadata has the key '{FORMAT}'")
-        config = config_from_json(metadata[FORMAT])
         names = file.keys()
         tensors = {name: file.get_tensor(name) for name in names}
-    with hollow():
-        parts = nn.ModuleDict(
-            {"painter": Painter(config.text, config.network), "autoencoder": Autoencoder(config.autoencoder)}
-        )
+    try:
+        config = config_from_json(metadata[FORMAT])
+        with hollow():
+            painter, decoder = Painter(config.text, config.network), Autoencoder(config.autoencoder)
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise ValueError(f"{path}: its configuration is damaged ({error!r})") from error
+    parts = nn.ModuleDict({"painter": painter, "autoencoder": decoder})
     full = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     try:
         parts.load_state_dict(full, assign=True)

@@ -228,7 +228,13 @@ def grid_of(request: Request, model: Model) -> Grid:
     """The levels to visit; only the last ``strength`` of them when there is a picture to start from."""
     assert request.scheduler is not None and request.steps is not None
     schedule = model.process_at(request.width or 0, request.height or 0).schedule
-    grid = GRIDS[request.scheduler](schedule, request.steps)
+    try:
+        grid = GRIDS[request.scheduler](schedule, request.steps)
+    except ValueError:  # at whole indices of a thousand there are not so many
+        raise InvalidRequest(
+            f"the scheduler '{request.scheduler}' has no {request.steps} steps to take; take fewer, or "
+            "choose another."
+        ) from None
     return grid if request.init_image is None else grid.cut(request.strength)
 
 

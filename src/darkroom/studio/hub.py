@@ -1,6 +1,9 @@
 """Models by their name on the Hugging Face hub: fetched when a user names one, and never otherwise."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from darkroom.errors import DarkroomError
@@ -17,6 +20,19 @@ WANTED = (
 UNWANTED = ("*.fp16.safetensors", "*.non_ema.safetensors", "safety_checker/*", "*/openvino*", "*/flax*")
 
 
+_MAY_ASK = ContextVar("may_ask", default=True)
+
+
+@contextmanager
+def unasked() -> Iterator[None]:
+    """While the block lasts no model is fetched: for names that a file says, and not its user."""
+    before = _MAY_ASK.set(False)
+    try:
+        yield
+    finally:
+        _MAY_ASK.reset(before)
+
+
 def is_name(name: str) -> bool:
     """Whether this may be OWNER/NAME."""
     return NAME.fullmatch(name) is not None
@@ -25,8 +41,8 @@ def is_name(name: str) -> bool:
 def fetch(name: str) -> Path:
     """The folder of a model on the hub, from the cache that all tools share where it is there already.
 
-    ``HF_HUB_OFFLINE=1`` keeps it from asking the hub, ``HF_HOME`` says where the cache lies.
-    Raises DarkroomError where it cannot be had.
+    ``HF_HUB_OFFLINE=1`` and :func:`unasked` keep it from asking the hub, ``HF_HOME`` says where the cache
+    lies. Raises DarkroomError where it cannot be had.
     """
     try:
         from huggingface_hub import snapshot_download
@@ -37,8 +53,20 @@ def fetch(name: str) -> Path:
             "in Darkroom's folder: pip install -c constraints.txt -e '.[models]'."
         ) from None
     try:
-        return Path(snapshot_download(name, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)))
+        return Path(
+            snapshot_download(
+                name,
+                allow_patterns=list(WANTED),
+                ignore_patterns=list(UNWANTED),
+                local_files_only=not _MAY_ASK.get(),
+            )
+        )
     except LocalEntryNotFoundError:
+        if not _MAY_ASK.get():
+            raise DarkroomError(
+                f"'{name}' is not on this machine, and is not fetched because a file names it; "
+                f"if you trust it, fetch it once: darkroom generate 'a test' -m {name}"
+            ) from None
         raise DarkroomError(
             f"'{name}' is not in the cache and the hub does not answer; go online once, or name a file."
         ) from None

@@ -9,6 +9,7 @@ import numpy as np
 from darkroom.errors import DarkroomError
 from darkroom.studio.digests import digest
 from darkroom.studio.expanding import gathered
+from darkroom.studio.hub import unasked
 from darkroom.studio.metadata import from_json
 from darkroom.studio.pictures import decode, encode, read, read_bytes
 from darkroom.studio.request import Picture, Progress, Record
@@ -43,13 +44,15 @@ class Likeness:
 def replay(path: Path, progress: Callable[[Progress], None] | None = None) -> tuple[Picture, Likeness]:
     """The picture in a file made again from its record alone.
 
-    Raises DarkroomError when the file is no picture, has no record, or was made from a file that is gone.
+    Raises DarkroomError when the file is no picture, has no record, or was made from a file or by a model
+    that is not here: nothing is fetched that only the record names.
     """
     record = read_record(path)
     _check_files(record)
     from darkroom.studio.develop import develop_many
 
-    result = gathered(develop_many(record.requests, progress))
+    with unasked():
+        result = gathered(develop_many(record.requests, progress))
     picture = result[0] if len(result) == 1 else result.on_one_sheet()
     return picture, compare(path, record, picture)
 

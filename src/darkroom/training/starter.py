@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from safetensors import SafetensorError
 
-from darkroom.disk import write_through
+from darkroom.disk import whole
 from darkroom.errors import DarkroomError
 from darkroom.families.starter import Painter, Starter, load
 from darkroom.networks.autoencoder import Autoencoder
@@ -24,6 +24,9 @@ from darkroom.training.recipe import Recipe
 
 BEGUN_WITH = "start.safetensors"
 """What a run's folder calls its copy of the starter that it begins with, by which it can be carried on."""
+
+PARTS = ("painter", "reward", "lesson")
+"""What a folder holds of each training that ends with a starter's file; of one alone, or one would go."""
 
 
 def train_starter(
@@ -48,7 +51,7 @@ def train_starter(
     is a painter to write, and for a ``start`` of other sizes than the preset's.
     """
     started = monotonic()
-    if begun := beginning(name, out, start):
+    if begun := beginning(name, out, start, "painter"):
         first, second = begun.autoencoder, painter(name, begun.autoencoder, begun, steps=steps, seed=seed)
     else:
         first = trained_autoencoder(name, out / "autoencoder", max_minutes, resume, quiet, seed)
@@ -77,7 +80,7 @@ def train_on(
     The same call carries on; ``how`` is as in :func:`darkroom.training.loop.train`. Raises what it raises,
     and DarkroomError without a ``start`` and for one of other sizes than the preset's.
     """
-    begun = beginning(name, out, start)
+    begun = beginning(name, out, start, part)
     if begun is None:
         raise DarkroomError("name the starter to begin with by --from, such as: --from starter.")
     recipe, run = make(begun), out / part
@@ -89,14 +92,18 @@ def train_on(
     return export(Starter(config, cast(Painter, painter), begun.autoencoder), out)
 
 
-def beginning(name: str, out: Path, start: Path | None) -> Starter | None:
-    """The starter that a run in ``out`` begins with, or has begun with; None where it begins with nothing."""
+def beginning(name: str, out: Path, start: Path | None, part: str) -> Starter | None:
+    """The starter that a run of ``part`` in ``out`` begins with, or has begun with; None where it begins with
+    nothing. Raises DarkroomError where the folder is another run's.
+    """
     kept = out / BEGUN_WITH
+    if any((out / other).exists() for other in PARTS if other != part):
+        raise DarkroomError(f"'{out}' holds another training; choose another folder with --out.")
     if start is None:
         return _fitting(name, kept) if kept.exists() else None
     if kept.exists() and kept.read_bytes() != start.read_bytes():
         raise DarkroomError(f"'{out}' has begun with another starter; choose another folder with --out.")
-    if not kept.exists() and any((out / part).exists() for part in ("autoencoder", "painter", "reward")):
+    if not kept.exists() and any((out / part).exists() for part in ("autoencoder", part)):
         raise DarkroomError(f"'{out}' has begun without a start; choose another folder with --out.")
     return _fitting(name, start)
 
@@ -105,16 +112,15 @@ def keep_start(start: Path | None, out: Path) -> None:
     """Copy the starter that a run begins with into its folder, where it has one and it is not there yet."""
     kept = out / BEGUN_WITH
     if start and not kept.exists():
-        with explaining(kept):
-            out.mkdir(parents=True, exist_ok=True)
-            write_through(kept, start.read_bytes())
+        with explaining(kept), whole(kept) as file:
+            file.write(start.read_bytes())
 
 
 def _fitting(name: str, start: Path) -> Starter:
     """The starter in a file. Raises DarkroomError unless it is of the preset's sizes."""
     try:
         begun = load(start)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise DarkroomError(f"cannot begin with '{start}': {error}; name a starter's file.") from None
     if begun.config != starter_config(preset(name), begun.tokenizer, begun.config.about):
         raise DarkroomError(f"'{start}' is of other sizes than the preset '{name}'; choose another preset.")
