@@ -7,6 +7,8 @@ from pathlib import Path
 from subprocess import PIPE, Popen, run
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from darkroom.errors import UnknownName
 
@@ -24,6 +26,9 @@ BAD = [
     (["generate", "a cone", "--strength", "2"], "strength 2"),
     (["generate", "a cone", "-o", "x.bmp"], "end its name with"),
     (["generate", "a cone", "-o", "taken/x.png"], "choose another place with -o"),
+    (["generate", "a cone", "-o", "n" * 260 + ".png"], "file name too long; choose another place with -o"),
+    (["generate", "a cone", "a cup", "-o", "n" * 260 + ".png"], "file name too long"),
+    (["generate", "\N{RED APPLE}" * 6000, "-o", "x.jpg"], "save it as PNG"),
     (["generate", "a cone", "--stepz", "3"], "--steps"),
     (["replay", "gone.png"], "cannot read 'gone.png'"),
     (["replay", "taken"], "not a PNG, JPEG or WebP"),
@@ -112,3 +117,20 @@ def test_a_training_that_was_stopped_ends_as_after_ctrl_c():
 
     sentence, code = explained(Stopped("SIGTERM", 7, Path("runs/it/step-00000007")))
     assert code == 130 and "carries on" in sentence
+
+
+def test_a_graph_that_tells_nothing_is_no_answer(darkroom, tmp_path):
+    info = PngInfo()
+    info.add_text("prompt", '{"1": {"class_type": "KSampler", "inputs": {}}}')
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png", pnginfo=info)
+    done = darkroom("show", "x.png")
+    assert done.exit_code == 2 and "does not say what made it" in done.stderr
+
+
+def test_stopping_while_it_begins_is_clean(tmp_path):
+    """Ctrl-C in the middle of the imports, which come before anything that could catch it."""
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "darkroom", "samplers"]
+    done = run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "darkroom: stopped.\n")

@@ -1,5 +1,7 @@
 """Guides ask what their papers ask, in one batch, and only what is needed."""
 
+from math import inf
+
 import pytest
 import torch
 
@@ -55,6 +57,9 @@ def test_a_scale_may_follow_the_level_row_by_row():
 def test_interval_is_1_outside():
     level = VE().at_logsnr(-torch.tensor([0.1, 0.27, 0.29, 5.0, 5.4, 5.5]).double().log())
     assert interval(7.0, 0.28, 5.42)(level).tolist() == [1, 1, 7, 7, 7, 1]
+    noise = Flow().at(torch.tensor([1.0, 0.9]))
+    assert interval(7.0, 0.28, inf)(noise).tolist() == [7, 7]
+    assert interval(7.0, 0.28, 1e6)(noise).tolist() == [1, 7]
 
 
 def test_outside_the_interval_only_the_positive_is_asked():

@@ -10,7 +10,9 @@ import torch
 from darkroom.errors import InvalidRequest
 from darkroom.studio.develop import develop, develop_many
 from darkroom.studio.metadata import from_json, to_json
+from darkroom.studio.models import open_model
 from darkroom.studio.request import NOISES, Progress, Request
+from darkroom.studio.room import Room
 from darkroom.studio.start import NOISES as SOURCES
 from darkroom.studio.start import Draws, start_noise
 
@@ -78,6 +80,18 @@ def test_a_batch_of_variations_is_made_as_each_alone():
         alone = develop(made[i].record.request).images[0].astype(int)
         assert np.abs(alone - image).max() <= 1
     assert (made.images[0] != made.images[1]).any()
+
+
+@pytest.mark.parametrize("scheduler", ["leading", "dpm", "ddim_original"])
+def test_more_steps_than_a_scheduler_has_are_refused(scheduler):
+    with pytest.raises(InvalidRequest, match="has no 1000 steps to take; take fewer"):
+        develop(Request(prompt="a cone", scheduler=scheduler, steps=1000))
+
+
+def test_a_room_loads_its_model_once():
+    open_model.cache_clear()
+    Room("starter").generate("a cone", steps=1, seed=1)
+    assert open_model.cache_info().misses == 1
 
 
 def test_schedulers_go_by_the_names_of_other_tools():

@@ -172,6 +172,17 @@ def test_a_damaged_record_is_refused_in_one_sentence(text):
         from_json(text)
 
 
+@pytest.mark.parametrize("field", ["model_hash", "torch", "hashes", "request.sampler", "request.model"])
+def test_a_record_with_a_number_for_a_text_is_refused(field):
+    values = json.loads(
+        to_json(Record(request=Request(prompt="a cone"), model_hash="", version="", torch=""))
+    )
+    *inside, last = field.split(".")
+    (values["request"] if inside else values)[last] = 5
+    with pytest.raises(DarkroomError, match="damaged"):
+        from_json(json.dumps(values))
+
+
 def test_a_record_with_a_strange_field_is_refused():
     record = Record(request=Request(prompt="a cone"), model_hash="ab", version="1", torch="2")
     with pytest.raises(DarkroomError, match="damaged"):

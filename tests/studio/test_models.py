@@ -19,7 +19,7 @@ def own(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_bare_name_stands_for_a_file_or_a_models_folder_in_ones_own_folder(own):
+def test_a_bare_name_stands_for_a_file_or_a_models_folder_in_ones_own_folder(own, monkeypatch):
     models = own / "home" / "models"
     (models / "sub" / "dream").mkdir(parents=True)
     (models / "sub" / "dream" / "model_index.json").write_text("{}")
@@ -30,6 +30,12 @@ def test_a_bare_name_stands_for_a_file_or_a_models_folder_in_ones_own_folder(own
     assert locate("starter") == SHIPPED["starter"]
     assert set(home.named("models")) == {"one", "dream"}
     assert {one.name for one in listed()} == {"dream", "one", "starter"}
+
+    def unreadable(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr("darkroom.studio.models.digest", unreadable)
+    assert {one.name: one.digest for one in listed()} == {"dream": "", "one": "", "starter": ""}
 
 
 def test_what_lies_in_a_folder_that_counts_as_one_has_no_name_of_its_own(own):

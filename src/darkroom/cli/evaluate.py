@@ -35,8 +35,9 @@ from darkroom.cli.output import json_option
 def evaluate(name: str, skills: Sequence[str], **settings: Any) -> None:
     """Measure what a model can do, skill by skill, on combinations held out from its training.
 
-    Prints a table with the examiner's own accuracy beside it, and saves sheets of judged pictures. A run that
-    was stopped goes on where it was: give the same words again.
+    Prints a table with the examiner's own accuracy beside it, and saves sheets of judged pictures. Eight hard
+    prompts have 64 pictures each besides, and are a skill of their own, 'hard'. A run that was stopped goes
+    on where it was: give the same words again.
 
     \b
     Examples:

@@ -159,6 +159,7 @@ def generate(
     requests = [Request(prompt=prompt, seed=seed, **settings) for prompt in (*prompts, *more)]
     _check_prompts(len(requests), output)
     target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)
+    target.check_holds(requests[0])
     if server is None:
         wanted = [expanded(request, styles_named, styles_file) for request in requests]
         runs = (_run(pictures, target, grid, watch, partial(_here, memory)) for pictures in wanted)
@@ -176,7 +177,9 @@ def _check_prompts(count: int, output: Path | None) -> None:
     """Raise InvalidRequest for no prompt, and for many that are to share one file."""
     if not count:
         raise InvalidRequest("there is no prompt; say what to make, as in: darkroom generate 'a red apple'")
-    if count > 1 and output is not None and output.suffix and not output.is_dir():
+    from darkroom.cli.target import names_folder
+
+    if count > 1 and output is not None and not names_folder(output):
         raise InvalidRequest(
             f"{count} prompts cannot share '{output}'; quote a prompt, or name a folder with -o."
         )

@@ -11,7 +11,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        click.echo(text)
+    except UnicodeEncodeError:  # a file's name that is no text, or a terminal that has not every letter
+        click.echo(json.dumps(value, indent=2))
 
 
 def named(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[dict[str, object]]:

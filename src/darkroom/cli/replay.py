@@ -11,8 +11,9 @@ from darkroom.cli.output import json_option, print_json
 @click.command(short_help="Make a picture again from its own file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the new picture here.")
+@click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
 @json_option
-def replay(file: Path, output: Path | None, as_json: bool) -> None:
+def replay(file: Path, output: Path | None, overwrite: bool, as_json: bool) -> None:
     """Make a picture again from its file alone, and say how close it came.
 
     The same machine and version give the same bytes. Another processor may round differently: expect a
@@ -28,7 +29,7 @@ def replay(file: Path, output: Path | None, as_json: bool) -> None:
     from darkroom.studio.replay import read_record, replay
 
     read_record(file)  # complain about a wrong file before about a wrong place
-    target = Target(output, 1, overwrite=False, sheet=False, films=False) if output else None
+    target = Target(output, 1, overwrite, sheet=False, films=False) if output else None
     with bar() as advance:
         picture, likeness = replay(file, advance)
     saved = target.save(picture) if target else None

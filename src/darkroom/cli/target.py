@@ -3,14 +3,21 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darkroom.disk import explaining
 from darkroom.studio import files, pictures
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from darkroom.studio.request import Picture, Result
+    from darkroom.studio.request import Picture, Request, Result
 
 SHEET = "-grid"
+
+
+def names_folder(path: Path) -> bool:
+    """Whether -o means a folder: one that is there, or a name without an ending."""
+    with explaining(path, files.ELSEWHERE):
+        return path.is_dir() or not path.suffix
 
 
 class Target:
@@ -21,11 +28,18 @@ class Target:
 
     def __init__(self, output: Path | None, count: int, overwrite: bool, sheet: bool, films: bool) -> None:
         self.path, self.overwrite = output or files.FOLDER, overwrite
-        self.is_folder = output is None or output.is_dir() or not output.suffix
+        self.is_folder = output is None or names_folder(output)
         self.tails = [""] if count == 1 else [f"-{i + 1}" for i in range(count)]
         if not self.is_folder:
             self._check_names(sheet, films)
         files.check_folder(self.path if self.is_folder else self.path.parent)
+
+    def check_holds(self, request: "Request") -> None:
+        """Raise DarkroomError now rather than when the pictures are made, where the file's format has no room
+        for what made them.
+        """
+        if not self.is_folder:
+            pictures.check_holds(request, pictures.format_of(self.path))
 
     def save(self, picture: "Picture", tail: str = "") -> Path:
         """Write one picture; returns its path."""

@@ -6,6 +6,7 @@ answered in one batch; an empty tuple asks nothing.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from math import isinf
 from typing import Any, NamedTuple
 
 import torch
@@ -168,13 +169,13 @@ def cfg_zero_star(positive: Any, negative: Any, scale: Scale, zero_above: float 
 
 
 def interval(scale: Scale, low: float, high: float) -> LevelFunction:
-    """``scale``, and 1 but where sigma / alpha lies above ``low`` and up to ``high``.
+    """``scale``, and 1 but where sigma / alpha lies above ``low`` and up to ``high``, which may be infinite.
 
     Kynkaanniemi et al. 2024 (arXiv 2404.07724), equation 6.
     """
 
     def at(level: Level) -> Tensor:
-        inside = (level.sigma > low * level.alpha) & (level.sigma <= high * level.alpha)
+        inside = (level.sigma > low * level.alpha) & ((level.sigma <= high * level.alpha) | isinf(high))
         return torch.where(inside, strength_of(scale, level, level.alpha), torch.ones_like(level.alpha))
 
     return at

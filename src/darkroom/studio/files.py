@@ -28,7 +28,9 @@ class NameTaken(DarkroomError):
     """A file of that name is there already."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"'{path}' is there already; choose another name or say --overwrite.")
+        super().__init__(
+            f"'{path}' is there already; choose another name or say --overwrite (in Python, overwrite=True)."
+        )
 
 
 def save(picture: "Picture", path: Path, overwrite: bool = False) -> Path:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 MAX_PAG_SCALE = 100.0
 MAX_RATIO = 1e6
-"""Of noise to signal: beyond it is pure noise for every model."""
+"""Of noise to signal: from it on is pure noise for every model, and an interval up to it takes that in."""
 
 
 @dataclass(frozen=True)

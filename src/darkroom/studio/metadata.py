@@ -48,12 +48,22 @@ def from_json(text: str) -> Record:
                 Request.from_json(_as_of_now(asked, written))
                 for asked in (values.pop("request"), *values.pop("further", ()))
             )
-            return Record(request=request, further=tuple(further), **_with_hashes(values, request))
+            return _checked(Record(request=request, further=tuple(further), **_with_hashes(values, request)))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DarkroomError(
             f"the record of this picture is damaged ({error}); it cannot be replayed."
         ) from error
     raise DarkroomError("this picture was made by a newer Darkroom; update Darkroom to read its record.")
+
+
+def _checked(record: Record) -> Record:
+    """The record. Raises TypeError where what should be text is none."""
+    for name in ("model_hash", "version", "torch", "device", "dtype"):
+        if not isinstance(getattr(record, name), str):
+            raise TypeError(f"its {name} is no text")
+    if not isinstance(record.hashes, dict):
+        raise TypeError("its hashes have no names")
+    return record
 
 
 def _as_of_now(asked: dict[str, Any], written: int) -> dict[str, Any]:

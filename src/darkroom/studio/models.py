@@ -60,10 +60,12 @@ class Listed:
 
 
 def listed() -> list[Listed]:
-    """The models that ship and the user's own; of a file that cannot be read the family says so."""
+    """The models that ship and the user's own; of a file that cannot be read the family says so, and it has
+    no hash.
+    """
     found = {name: path for name, path in (home.named("models") | SHIPPED).items() if path.exists()}
     return [
-        Listed(name, family_or_trouble(path), _mebibytes(path), digest(path), path)
+        Listed(name, family_or_trouble(path), _mebibytes(path), _digest_if_readable(path), path)
         for name, path in found.items()
     ]
 
@@ -74,6 +76,13 @@ def family_or_trouble(path: Path) -> str:
         return family_of(path)
     except (DarkroomError, OSError, ValueError) as error:
         return f"? ({error})"
+
+
+def _digest_if_readable(path: Path) -> str:
+    try:
+        return digest(path)
+    except OSError:
+        return ""
 
 
 def _mebibytes(path: Path) -> float:

@@ -17,7 +17,7 @@ from darkroom.studio import metadata
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from darkroom.studio.request import Picture
+    from darkroom.studio.request import Picture, Request
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -27,6 +27,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 MAX_PIXELS = 64 * 2**20
 """A picture that claims more is not decoded: a few kilobytes can claim gigabytes."""
+
+SPARE = 500
+"""Bytes of a record that a request does not tell of."""
 
 FRAME_MS, LAST_FRAME_MS = 100, 1500
 
@@ -75,6 +78,16 @@ def encode(picture: "Picture", format: str) -> bytes:
             f"{format} cannot hold this picture's record ({error}); save it as PNG."
         ) from error
     return buffer.getvalue()
+
+
+def check_holds(request: "Request", format: str) -> None:
+    """Raise DarkroomError where a file has no room for the record of what a request makes, and a little more:
+    what the model fills in.
+    """
+    from darkroom.studio.request import Picture, Record
+
+    record = Record(request=request, model_hash="0" * 64, version="0" * SPARE, torch="0")
+    encode(Picture(np.zeros((1, 1, 3), np.uint8), record), format)
 
 
 def decode(data: bytes, name: str = "the picture") -> Decoded:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import ceil, floor
+from math import ceil, floor, inf
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from darkroom.diffusion.levels import Level
 from darkroom.errors import InvalidRequest
 from darkroom.networks.conditioning import Conditioning
 from darkroom.studio.attachments import Lora
+from darkroom.studio.guides import MAX_RATIO
 from darkroom.studio.home import find
 from darkroom.studio.request import Request
 from darkroom.text.prompt import TAG, Branch, parse
@@ -144,7 +145,10 @@ def scale_of(request: Request, grid: Grid) -> Scale:
     scale: Scale = request.cfg_scale or 0.0
     if request.guide == "cfg_pp":
         scale = cfg_plus_plus(request.cfg_scale or 0.0, grid)
-    return scale if request.cfg_interval is None else interval(scale, *request.cfg_interval)
+    if request.cfg_interval is None:
+        return scale
+    low, high = request.cfg_interval
+    return interval(scale, low, inf if high >= MAX_RATIO else high)
 
 
 def only_cfg(request: Request) -> bool:

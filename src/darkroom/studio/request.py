@@ -116,6 +116,9 @@ class Request:
             raise InvalidRequest(
                 "the prompt is empty; say what the picture should show, such as 'a red apple'."
             )
+        for name in ("model", "sampler", "scheduler"):
+            if not isinstance(getattr(self, name), str | None):
+                raise InvalidRequest(f"the {name} {getattr(self, name)!r} is no name; give it as text.")
         check_whole("count", self.count, 1, MAX_COUNT)
         check_whole("seed", self.seed, 0, MAX_SEED - self.count + 1, "leave it out for a random one, or ")
         for name, value, most in (
@@ -256,11 +259,11 @@ class Picture:
     pixels: "np.ndarray"
     record: Record
 
-    def save(self, path: Path | str) -> Path:
+    def save(self, path: Path | str, overwrite: bool = False) -> Path:
         """Write a PNG, JPEG or WebP by the name's ending, as ``files.save`` does; returns the path."""
         from darkroom.studio.files import save
 
-        return save(self, Path(path))
+        return save(self, Path(path), overwrite)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkroom.studio.develop import develop_many
+from darkroom.studio.develop import develop_many, how_loaded
 from darkroom.studio.expanding import expanded, gathered
 from darkroom.studio.models import open_model
 from darkroom.studio.request import Progress, Request, Result
@@ -15,7 +15,7 @@ class Room:
 
     def __init__(self, model: str) -> None:
         self.model = model
-        open_model(model)
+        open_model(*how_loaded(Request(prompt="a picture", model=model)))
 
     def generate(
         self,

@@ -29,7 +29,7 @@ DEEPEST = 50
 LONGEST = 100_000
 
 TOKEN = re.compile(r"\\[{}|_]|[{}|]|__(?P<name>[^\W_](?:[\w\-./ ]*?[^\W_])?)__")
-COUNT = re.compile(r"\s*(?P<least>\d*)(?P<to>-?)(?P<most>\d*)\s*\$\$(?:(?P<joint>[^$|{}]*)\$\$)?")
+COUNT = re.compile(r"\s*(?P<least>\d{0,9})(?P<to>-?)(?P<most>\d{0,9})\s*\$\$(?:(?P<joint>[^$|{}]*)\$\$)?")
 WEIGHT = re.compile(r"\s*(?P<weight>\d+(?:\.\d*)?|\.\d+)::")
 
 
