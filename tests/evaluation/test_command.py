@@ -46,9 +46,10 @@ def examiner(tmp_path):
 
 
 def test_the_studio_makes_one_picture_a_prompt_and_the_same_for_the_same_seed(model):
-    generate, digest = studio(model, {"steps": 2})
+    generate, settings = studio(model, {"steps": 2, "sampler": None})
     one, two, again = generate(["a red apple", "a red apple", "a red apple"], [1, 2, 1])
-    assert one.shape == (32, 32, 3) and len(digest) == 64
+    assert one.shape == (32, 32, 3) and len(settings["sha256"]) == 64
+    assert settings["steps"] == 2 and settings["sampler"] == "dpmpp_2m"
     assert (one == again).all() and (one != two).any()
 
 

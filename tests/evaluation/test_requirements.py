@@ -54,7 +54,12 @@ def test_a_crowd_that_was_not_counted_may_be_of_any_number():
         usual = next(t for t in seen.things if t.kind == of_odd.kind and t is not of_odd)
         assert check(wanted, seen).right
         if len(colours) > 3:
-            assert check(wanted, found(*(t for t in seen.things if t is not usual))).right
+            fewer = [thing for thing in scene.things if thing.held and thing.held[1] != odd][1:]
+            rest = tuple(thing for thing in scene.things if thing is not fewer[0])
+            assert check(wanted, truth(replace(scene, things=rest, relations=()))).right
+            assert check(wanted, found(*(t for t in seen.things if t is not usual))).reasons == (
+                f"1 of the people without {usual.kind}",
+            )
         assert not check(wanted, found(*(t for t in seen.things if t is not of_odd))).right
         recoloured = replace(usual, colour=odd)
         assert not check(wanted, found(*(t for t in seen.things if t is not usual), recoloured)).right
@@ -118,6 +123,29 @@ def test_clothes_must_be_on_the_right_head():
     assert check([Worn(Group(("crown",)), Group(("man",)))], found(pig, man, crown)).reasons == (
         "the crown not worn by the man",
     )
+
+
+def test_who_wears_what_others_wear_too_is_wrong():
+    """ "a lion wearing sunglasses and a bear wearing a crown": not both on both."""
+    for i in range(200):
+        scene = draw(philox(15, i), small_world(), "worn")
+        if len({thing.worn for thing in scene.things}) == 2:
+            break
+    wanted, (first, second, *_) = requirements_of(scene), scene.things
+    both = (*first.worn, *second.worn)
+    dressed = replace(scene, things=(replace(first, worn=both), replace(second, worn=both)))
+    assert check(wanted, truth(scene)).right and not check(wanted, truth(dressed)).right
+
+
+def test_what_is_held_in_another_colour_besides_is_wrong():
+    scene = next(
+        scene for i in range(99) if (scene := draw(philox(16, i), small_world(), "held")).things[0].held[1]
+    )
+    wanted, seen = requirements_of(scene), truth(scene)
+    kind, colour = scene.things[0].held
+    other = Finding(kind, Box(0.05, 0.05, 0.15, 0.15), "blue" if colour != "blue" else "red")
+    assert check(wanted, seen).right
+    assert check(wanted, found(*seen.things, other)).reasons == (f"a {other.colour} {kind}, not {colour}",)
 
 
 def test_what_is_held_belongs_to_the_nearest_person():

@@ -154,6 +154,17 @@ def test_finishing_is_remembered_and_exact(tmp_path: Path) -> None:
     assert train(trunk, tmp_path / "two", finish=8, quiet=True) == two, "it is over"
 
 
+def test_a_rate_that_falls_already_goes_on_falling_from_where_it_is(tmp_path: Path) -> None:
+    falling = replace(CONSTANT, rate=LearningRate(peak=1e-2, decay=20, shape="linear"))
+    train(recipe(optimizer=falling, steps=20), tmp_path, max_minutes=0, quiet=True)
+    train(recipe(optimizer=falling, steps=20), tmp_path, finish=9, max_minutes=0, quiet=True)
+    path = train(recipe(optimizer=falling, steps=20), tmp_path, quiet=True)
+    rates = [json.loads(line)["rate"] for line in journal(tmp_path).splitlines()]
+    assert path.name == "step-00000010" and len(rates) == 10
+    assert rates == pytest.approx([1e-2, *(1e-2 * 0.95 * (1 - k / 9) for k in range(9))])
+    assert train(recipe(optimizer=falling, steps=20), tmp_path, finish=5, quiet=True) == path, "it is over"
+
+
 def test_nothing_is_begun_over_what_is_there(tmp_path: Path) -> None:
     path = train(recipe(steps=4), tmp_path, quiet=True)
     before = digests(path)

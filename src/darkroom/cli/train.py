@@ -32,7 +32,9 @@ import click
 @click.option(
     "--thing", metavar="KIND", help="A kind of thing, such as apple, that half of a reward training is about."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which pictures it sees.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Which pictures it sees."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def train(name: str, preset: str, **settings: Any) -> None:
     """Train a model of this project, or go on training it.

@@ -49,9 +49,8 @@ def evaluate(
         "sampler": sampler,
         "precision": precision or default_precision(),
     }
-    generate, digest = studio(name, chosen)
-    looks = {"model": name, "sha256": digest, "examiner": file_digest(examiner)}
-    settings = looks | {k: v for k, v in chosen.items() if v is not None}
+    generate, settings = studio(name, chosen)
+    settings |= {"examiner": file_digest(examiner)}
     journal = Journal(out or Path("runs") / f"evaluate-{Path(name).stem}", settings)
     with _progress(plan.total) as advance:
         run(plan, generate, judge, journal, advance)
@@ -80,8 +79,11 @@ def _known(skills: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(skills or every)
 
 
-def studio(name: str, chosen: dict[str, Any]) -> tuple[Generator, str]:
-    """A model of the studio as a generator, and the hash of its weights."""
+def studio(name: str, chosen: dict[str, Any]) -> tuple[Generator, dict[str, Any]]:
+    """A model of the studio as a generator, and all that its pictures depend on, the hash of its weights too.
+
+    Raises DarkroomError for what cannot be had.
+    """
     from darkroom.studio.develop import develop_many, fill
     from darkroom.studio.models import load_model
     from darkroom.studio.request import Request
@@ -91,8 +93,9 @@ def studio(name: str, chosen: dict[str, Any]) -> tuple[Generator, str]:
         return [result.images[0] for result in develop_many(asked)]
 
     found = load_model(name)
-    fill(Request(prompt="a red apple", model=name, **chosen), found.model)  # says what cannot be had
-    return generate, found.digest
+    filled = fill(Request(prompt="a red apple", model=name, **chosen), found.model)
+    told = {part: getattr(filled, part) for part in ("scheduler", *chosen)}
+    return generate, {"model": name, "sha256": found.digest, **told}
 
 
 def save(found: Report, plan: Plan, journal: Journal) -> None:

@@ -1,6 +1,7 @@
 """What an evaluation has found so far, on disk picture by picture, so that a stopped one can go on."""
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -50,8 +51,11 @@ class Journal:
         if lines[0].get("settings") != dict(self.settings):
             other = lines[0].get("settings")
             raise DarkroomError(f"'{self.folder}' holds an evaluation of {other}; choose another with --out.")
-        for line in lines[1:]:
-            self._read(line)
+        try:
+            for line in lines[1:]:
+                self._read(line)
+        except (LookupError, TypeError) as error:
+            raise DarkroomError(f"'{self.path}' is damaged ({error}); choose another with --out.") from error
 
     @property
     def path(self) -> Path:
@@ -113,5 +117,6 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     if not ours:
         raise DarkroomError(f"'{path}' is not of an evaluation, or is damaged; choose another with --out.")
     if len(whole) < len(text):
-        path.write_bytes(whole)
+        with explaining(path):
+            os.truncate(path, len(whole))
     return lines

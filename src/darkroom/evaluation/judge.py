@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as pack
 from torch import Tensor
 
+from darkroom.disk import whole
 from darkroom.errors import DarkroomError
 
 from .decoding import decode
@@ -101,8 +102,8 @@ def save(judge: Judge, path: Path) -> None:
         k: v.to(torch.float16 if v.is_floating_point() else v.dtype).contiguous() for k, v in state.items()
     }
     facts = {"config": asdict(judge.config), "thresholds": [round(float(t), 4) for t in judge.thresholds]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(half, path, {"format": FORMAT, "examiner": json.dumps(facts, sort_keys=True)})
+    with whole(path) as file:
+        file.write(pack(half, {"format": FORMAT, "examiner": json.dumps(facts, sort_keys=True)}))
 
 
 def load(path: Path = SHIPPED) -> Judge:
@@ -120,8 +121,11 @@ def load(path: Path = SHIPPED) -> Judge:
         raise DarkroomError(f"'{path}' is damaged ({error}); install Darkroom again.") from error
     if metadata.get("format") != FORMAT:
         raise DarkroomError(f"'{path}' is no examiner of the format {FORMAT}; name the file of an examiner.")
-    facts = json.loads(metadata["examiner"])
-    network, reader = Examiner(_config(facts["config"])), Reader()
+    try:
+        facts = json.loads(metadata["examiner"])
+        network, reader, thresholds = Examiner(_config(facts["config"])), Reader(), facts["thresholds"]
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise DarkroomError(f"'{path}' is damaged ({error!r}); install Darkroom again.") from error
     read = {k.removeprefix(READER): tensors.pop(k) for k in list(tensors) if k.startswith(READER)}
     try:
         network.load_state_dict(tensors)
@@ -129,7 +133,7 @@ def load(path: Path = SHIPPED) -> Judge:
     except RuntimeError as error:
         raise DarkroomError(f"'{path}' does not fit its own description: {error}") from error
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Judge(network, reader, facts["thresholds"])
+    return Judge(network, reader, thresholds)
 
 
 def _config(facts: dict[str, object]) -> ExaminerConfig:

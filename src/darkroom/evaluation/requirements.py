@@ -100,17 +100,22 @@ class Held(Requirement):
     holder: Group
 
     def faults(self, seen: Findings) -> Iterator[str]:
-        people = seen.of({*PEOPLE, *self.holder.kinds})
-        things = seen.of(self.thing.kinds, self.thing.colour)
-        held = sum(self._held(thing, people) for thing in things)
-        if held < self.thing.count:
+        if len(_hands(seen, self.holder, self.thing)) < self.thing.count:
             yield f"{self.thing} not held by {self.holder}"
 
-    def _held(self, thing: Finding, people: Sequence[Finding]) -> bool:
-        if not people:
-            return False
-        nearest = min(people, key=lambda person: _apart(thing.box, person.box))
-        return nearest.kind in self.holder.kinds and held_by(thing.box, nearest.box)
+
+@dataclass(frozen=True)
+class AllHold(Requirement):
+    """Each of the ``holders`` that are there holds a thing of one of ``kinds``."""
+
+    holders: Group
+    kinds: tuple[str, ...]
+
+    def faults(self, seen: Findings) -> Iterator[str]:
+        holding = {id(hand) for hand in _hands(seen, self.holders, Group(self.kinds))}
+        empty = sum(id(one) not in holding for one in seen.of(self.holders.kinds, self.holders.colour))
+        if empty:
+            yield f"{empty} of the people without {_name(Group(self.kinds), 1)}"
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,16 @@ def check(requirements: Sequence[Requirement], seen: Findings) -> Verdict:
     """Whether everything that is required is to be seen."""
     reasons = tuple(fault for requirement in requirements for fault in requirement.faults(seen))
     return Verdict(not reasons, reasons)
+
+
+def _hands(seen: Findings, holder: Group, thing: Group) -> list[Finding]:
+    """Who holds a thing that is meant, for each that a holder does: the nearest person counts."""
+    people, found = seen.of({*PEOPLE, *holder.kinds}), []
+    for one in seen.of(thing.kinds, thing.colour) if people else ():
+        nearest = min(people, key=lambda person: _apart(one.box, person.box))
+        if nearest.kind in holder.kinds and held_by(one.box, nearest.box):
+            found.append(nearest)
+    return found
 
 
 def _apart(a: Box, b: Box) -> float:

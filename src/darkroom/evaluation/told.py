@@ -5,10 +5,22 @@ from collections.abc import Iterator
 
 from darkroom.data.scenes.graph import Scene, Thing
 
-from .requirements import PEOPLE, Around, Arranged, Group, Held, Only, Placed, Requirement, Spelled, Worn
+from .requirements import (
+    PEOPLE,
+    AllHold,
+    Around,
+    Arranged,
+    Group,
+    Held,
+    Only,
+    Placed,
+    Requirement,
+    Spelled,
+    Worn,
+)
 
 # Skills whose captions number or bind what they name; elsewhere more of a kind is no fault, as in GenEval.
-EXACT = frozenset({"count", "colour", "mixed", "arrangement", "held", "crowd"})
+EXACT = frozenset({"count", "colour", "mixed", "arrangement", "worn", "held", "crowd"})
 
 
 def requirements_of(scene: Scene, counts: bool = True) -> list[Requirement]:
@@ -57,6 +69,8 @@ def _carried(scene: Scene, exactly: bool) -> Iterator[Requirement]:
     held = Counter(thing.held for thing in scene.things if thing.held)
     for (kind, colour), count in held.items():
         yield Group((kind,), colour, count, exactly)
+    if exactly:
+        yield from _no_other_colours([Group((kind,), colour) for kind, colour in held])
     worn = Counter(name for thing in scene.things for name in thing.worn)
     for name, count in worn.items():
         yield Group((name,), None, count, exactly)
@@ -109,7 +123,7 @@ def _open_crowd(usual: tuple[str, str | None], odd: tuple[str, str | None]) -> l
     people, kinds = Group(PEOPLE, None, 3), (usual[0],)
     one, others = Group(kinds, odd[1], 1, exactly=True), Group(kinds, usual[1], 2)
     only = Only(kinds, (str(odd[1]), str(usual[1])))
-    return [people, one, others, only, Held(one, people), Held(others, people)]
+    return [people, one, others, only, Held(one, people), Held(others, people), AllHold(people, kinds)]
 
 
 HARD: dict[str, list[Requirement]] = {

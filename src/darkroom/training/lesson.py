@@ -36,7 +36,7 @@ from darkroom.training.painter import (
 )
 from darkroom.training.pictures import CaptionedPictures, to_signal
 from darkroom.training.presets import preset
-from darkroom.training.recipe import Batch, Recipe, generator
+from darkroom.training.recipe import Batch, Recipe, generator, mix
 from darkroom.training.starter import train_on
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def lesson(name: str, start: Starter, skill: str, *, steps: int | None = None, s
     classes = cell_classes(chosen.world)
     loss = LessonLoss(start, classes, seed, chosen.device, skill == DETAIL)
 
-    def pictures(world: World) -> CaptionedPictures:
+    def pictures(world: World, seed: int) -> CaptionedPictures:
         return CaptionedPictures(
             SceneDataset(world, seed),
             chosen.side,
@@ -147,8 +147,8 @@ def lesson(name: str, start: Starter, skill: str, *, steps: int | None = None, s
         name=f"lesson-{skill}",  # so that a run of another skill is not carried on
         build=lambda: AlignedPainter(copy.deepcopy(start.painter).requires_grad_(True), classes),
         batch=Lesson(
-            pictures(replace(chosen.world, skills=learnt)),
-            pictures(replace(chosen.world, skills=others)),
+            pictures(replace(chosen.world, skills=learnt), seed),
+            pictures(replace(chosen.world, skills=others), mix("held", seed)),
         ),
         loss=loss,
         steps=length,

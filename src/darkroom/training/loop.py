@@ -12,6 +12,7 @@ from shutil import which
 import torch
 from torch import nn
 
+from darkroom.disk import whole
 from darkroom.errors import DarkroomError
 from darkroom.training import checkpoint as checkpoints
 from darkroom.training.data import WorkerDied, batches
@@ -134,9 +135,8 @@ class Run:
             picture = self.recipe.sheet(self.state.best, self.state.step)
         if picture is not None:
             path = self.out / "sheets" / f"step-{self.state.step:08d}.png"
-            with explaining(path):
-                path.parent.mkdir(exist_ok=True)
-                picture.save(path)
+            with explaining(path), whole(path) as file:
+                picture.save(file, "PNG")
         self.report.rest()
 
     def _compile(self) -> None:
@@ -191,9 +191,10 @@ def _begin(recipe: Recipe, out: Path) -> tuple[State, Path | None, list[str]]:
 
 
 def _finish(state: State, steps: int | None) -> list[str]:
-    """Begin to finish unless that is under way; says so where the end is not the recipe's."""
-    if steps is not None and state.ending == state.recipe.ending:
-        state.ending = Ending(state.step, steps)
+    """Begin to finish unless that is under way or over; says so where the end is not the recipe's."""
+    left = state.recipe.optimizer.rate.left(state.step, state.ending)
+    if steps is not None and state.ending == state.recipe.ending and left:
+        state.ending = Ending(state.step, steps, left)
     if state.ending == state.recipe.ending:
         return []
     return [

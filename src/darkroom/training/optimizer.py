@@ -15,10 +15,14 @@ Shape = Literal["linear", "cosine", "sqrt"]
 
 @dataclass(frozen=True)
 class Ending:
-    """Where the learning rate falls: for ``steps`` steps from step ``start``; then the run is over."""
+    """Where the learning rate falls: for ``steps`` steps from step ``start``; then the run is over.
+
+    ``left`` is the part of the rate that it falls from: less than all where it was falling already.
+    """
 
     start: int
     steps: int
+    left: float = 1.0
 
     @property
     def end(self) -> int:
@@ -43,8 +47,12 @@ class LearningRate:
     def at(self, step: int, ending: Ending) -> float:
         """The rate of step 0, 1, ...; a pure function of its arguments."""
         rising = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return self.peak * rising * (self.floor + (1 - self.floor) * self.left(step, ending))
+
+    def left(self, step: int, ending: Ending) -> float:
+        """What the decay has left of it, from 1 to 0."""
         done = min(max((step - ending.start) / ending.steps, 0.0), 1.0) if ending.steps else 0.0
-        return self.peak * rising * (self.floor + (1 - self.floor) * _left(self.shape, done))
+        return ending.left * _left(self.shape, done)
 
 
 def _left(shape: Shape, done: float) -> float:

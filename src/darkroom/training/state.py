@@ -1,6 +1,7 @@
 """All that a run carries from step to step: it and (seed, step) alone determine what follows."""
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from math import isfinite
 from typing import Any
 
@@ -99,7 +100,7 @@ class State:
             "machine": self.machine(),
             "updates": self.updates,
             "skipped_in_row": self.skipped_in_row,
-            "finish": None if self.ending == self.recipe.ending else [self.ending.start, self.ending.steps],
+            "finish": None if self.ending == self.recipe.ending else astuple(self.ending),
         }
 
     def machine(self) -> dict[str, Any]:
