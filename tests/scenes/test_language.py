@@ -150,6 +150,18 @@ def test_the_hard_prompts_are_captions_that_could_be_drawn(prompt: str) -> None:
     assert prompt.lower() in drawn
 
 
+def test_a_half_of_the_picture_is_named_only_where_things_lie_in_it() -> None:
+    """ "a cat on the left and a dog on the right" says more than that the cat is left of the dog."""
+    near = Box(0.35, 0.3, 0.48, 0.6)
+
+    def told_by_halves(cat: Box, dog: Box) -> bool:
+        scene = Scene((thing("cat", cat), thing("dog", dog)), (Relation(0, "left of", 1),), skill="position")
+        captions = (caption(scene, philox(3, i)) for i in range(1500))
+        return any("on the left" in c and "on the right" in c for c in captions)
+
+    assert told_by_halves(LEFT, RIGHT) and not told_by_halves(LEFT, near)
+
+
 def test_one_scene_is_told_in_very_many_ways() -> None:
     scene = HARD["a red cube on top of a blue sphere to the left of a green cylinder"]
     assert len({caption(scene, philox(1, i)) for i in range(750)}) > 450  # a third of them is plain

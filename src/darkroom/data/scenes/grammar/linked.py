@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..graph import RelationKind
+from .groups import Group
 from .inflect import listed
 from .lines import Line, bare
 from .nouns import Noun, Phrase
@@ -18,6 +19,14 @@ IN_LINE: dict[RelationKind, tuple[str, bool]] = {
     "above": ("from top to bottom", False),
     "below": ("from top to bottom", True),
 }
+
+HALVES: dict[RelationKind, tuple[int, bool]] = {
+    "left of": (0, True),
+    "right of": (0, False),
+    "above": (1, True),
+    "below": (1, False),
+}
+"""The axis of relations that halves of the picture can tell, and whether the subject comes first."""
 
 
 def related(a: Noun, kind: RelationKind, b: Noun, voice: Voice) -> list[Line]:
@@ -96,7 +105,9 @@ def _beside(a: Noun, kind: RelationKind, b: Noun, voice: Voice) -> list[Line]:
 
 
 def _placed(a: Noun, kind: RelationKind, b: Noun, voice: Voice) -> list[Line]:
-    """ "a cat on the left and a dog on the right"."""
+    """ "a cat on the left and a dog on the right": of the whole picture, so it must be true of that."""
+    if not on_opposite_sides(a.group, kind, b.group):
+        return _straight(a, kind, b, voice)
     pairs = list(zip((a.indefinite(), b.indefinite()), voice.pick(PLACES[kind]), strict=True))
     if voice.varies(0.4):
         pairs = pairs[::-1]
@@ -105,6 +116,16 @@ def _placed(a: Noun, kind: RelationKind, b: Noun, voice: Voice) -> list[Line]:
         return [Line(f"{texts[0]}{',' if pairs[0][0].comma else ''} and {texts[1]}")]
     texts = [phrase.then(place).text for phrase, place in pairs]
     return [Line(f"{texts[0]} and {texts[1]}", True, pairs[0][0].plural)]
+
+
+def on_opposite_sides(a: Group, kind: RelationKind, b: Group) -> bool:
+    """Whether two groups lie in the halves of the picture that their relation names."""
+    if kind not in HALVES:
+        return True
+    axis, forwards = HALVES[kind]
+    first, last = (a, b) if forwards else (b, a)
+    near, far = ([thing.box.centre[axis] for thing in group.things] for group in (first, last))
+    return max(near) < 0.5 < min(far)
 
 
 def chained(nouns: list[Noun], kinds: list[RelationKind], voice: Voice) -> list[Line]:
