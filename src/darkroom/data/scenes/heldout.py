@@ -15,8 +15,8 @@ from .graph import Scene, Thing
 SEED = 20
 SHARES = {"pair": 0.10, "colour": 0.08, "word": 0.12}
 
-# Never held out are the parts of the eight hard prompts that the README shows: training may show them all. What
-# has not been seen is measured by what is held out, and not by these.
+# Never held out are the parts of the eight hard prompts that the README shows: training may show them all.
+# What a model makes of what it has not seen is measured by what is held out, and not by these.
 NEVER = frozenset(
     {
         *(("pair", *pair) for pair in [("apple", "book"), ("cube", "sphere"), ("cube", "cylinder")]),
