@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from darkroom.errors import DarkroomError
 from darkroom.studio.serving.fairness import Fairness
 from darkroom.studio.serving.jobs import Event, JobView, Kind, NoSuchJob, Status
 from darkroom.studio.serving.ledger import End, Entry, Ledger
@@ -139,7 +140,10 @@ class Board:
             return True
 
     def end(self, job: LiveJob, status: Status, error: str | None = None) -> bool:
-        """End a job with the pictures made, on disk, then for all to see; False where it had ended."""
+        """End a job with the pictures made, on disk, then for all to see; False where it had ended.
+
+        Where the disk cannot be written it goes on as it was. Raises DarkroomError.
+        """
         with self._lock:
             job.ending = True
             end = End(
@@ -151,9 +155,16 @@ class Board:
                 made=job.made,
                 bytes=job.bytes,
             )
-        return self.ledger.end(job.id, end) and self.gone(job)
+        try:
+            changed = self.ledger.end(job.id, end)
+        except BaseException:
+            with self._lock:
+                job.ending = job.ended
+            raise
+        self.gone(job, status, error)  # if it had ended, then by a stroke whose success was not told
+        return changed
 
-    def gone(self, job: LiveJob) -> bool:
+    def gone(self, job: LiveJob, status: Status = Status.CANCELLED, error: str | None = None) -> None:
         """A job has ended on disk: take it off, and tell."""
         with self._lock:
             job.ending = job.ended = True
@@ -161,8 +172,14 @@ class Board:
             readers = self._readers.pop(job.id, ())
         self.changed.set()
         if readers:
-            self._tell(readers, Event(job=job.id, kind="ended", view=self.view(job.id)))
-        return True
+            self._tell(readers, Event(job=job.id, kind="ended", view=self._last(job, status, error)))
+
+    def _last(self, job: LiveJob, status: Status, error: str | None) -> JobView:
+        """How a job ended: as the disk has it, or where it was deleted since, as was asked."""
+        try:
+            return self.view(job.id)
+        except DarkroomError:
+            return replace(job.view(None), status=status, error=error, ended=time.time())
 
     def start(self, job: LiveJob) -> None:
         """The first picture of a job is begun."""

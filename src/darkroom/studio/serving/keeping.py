@@ -7,10 +7,9 @@ from pathlib import Path
 from darkroom.disk import explaining, whole
 from darkroom.studio.serving.ledger import Ledger
 from darkroom.studio.serving.limits import Limits
-from darkroom.studio.serving.uploads import Uploads
+from darkroom.studio.serving.uploads import BETWEEN_SWEEPS, Uploads
 
 DAY = 86400.0
-BETWEEN_SWEEPS = 60.0
 
 
 class Keeper:
@@ -34,6 +33,12 @@ class Keeper:
     def remove(self, picture: str) -> None:
         """Delete a picture's file if it is there."""
         self.path(picture).unlink(missing_ok=True)
+
+    def keep_upload(self, data: bytes) -> Path:
+        """Keep what a client handed in, once those are swept that nobody needs. Raises DarkroomError."""
+        if self.uploads.are_to_be_swept(len(data)):
+            self.uploads.sweep(self._ledger.upload_names())
+        return self.uploads.keep(data)
 
     def forget(self, job: str) -> None:
         """Delete a job that has ended, and its pictures."""

@@ -6,21 +6,26 @@ is there is made, whether or not the job's end was written.
 """
 
 import json
+import logging
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from darkroom.errors import DarkroomError
 from darkroom.studio.request import Request
-from darkroom.studio.serving.jobs import Status
+from darkroom.studio.serving.jobs import NoSuchJob, QueueFull, Status
 
+LOG = logging.getLogger("darkroom")
 VERSION = 1
 BUSY_SECONDS = 30.0
+RETRY_SECONDS = 60.0
+"""After which to come back when the disk could not be written."""
 OPEN = f"status = '{Status.QUEUED}'"
 """Of a job that has not ended: whether it runs is known to the process alone."""
 
@@ -62,6 +67,22 @@ CREATE TABLE uploads (
   PRIMARY KEY (name, job)
 ) WITHOUT ROWID;
 """
+
+
+class OutOfOrder(QueueFull):
+    """Nothing can be written down or worked on for now. To every door it is a full queue: come back later."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, RETRY_SECONDS)
+
+
+class Unreadable(NoSuchJob):
+    """A job that another version of Darkroom wrote: for this one there is none."""
+
+    def __init__(self) -> None:
+        DarkroomError.__init__(
+            self, "this job was written by another version of Darkroom and cannot be read; submit it again."
+        )
 
 
 def new_id() -> str:
@@ -110,7 +131,10 @@ class End:
 
 
 class Ledger:
-    """Opens or makes the file. Any thread may call. Raises DarkroomError for a file of a newer Darkroom."""
+    """Opens or makes the file. Any thread may call. Raises DarkroomError for a file of a newer Darkroom.
+
+    Every method raises OutOfOrder where the disk is full or fails; nothing is changed then.
+    """
 
     def __init__(self, path: Path) -> None:
         self._lock, self._closed = threading.RLock(), False
@@ -131,9 +155,15 @@ class Ledger:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """The file, for one thread at a time."""
+        """The file, for one thread at a time. Raises OutOfOrder for whatever SQLite says of it."""
         with self._lock:
-            yield self._db
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise OutOfOrder(
+                    f"the queue cannot be read or written: {error}; see that its disk has room and works, "
+                    "then try again."
+                ) from error
 
     @contextmanager
     def _change(self, sure: bool = True) -> Iterator[sqlite3.Connection]:
@@ -148,10 +178,11 @@ class Ledger:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
+                db.execute("COMMIT")
             except BaseException:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # a full disk may have ended it already
+                    db.execute("ROLLBACK")
                 raise
-            db.execute("COMMIT")
 
     def accept(self, entry: Entry, uploads: Sequence[str] = ()) -> tuple[Entry, list[str]]:
         """Write a job down, unless its owner gave one of the same key before; then that one is returned.
@@ -166,7 +197,7 @@ class Ledger:
             return entry, overtaken
 
     def by_key(self, owner: str, key: str) -> Entry | None:
-        """The job that this owner gave under this key."""
+        """The job that this owner gave under this key. Raises Unreadable."""
         with self._reading():
             return self._by_key(owner, key)
 
@@ -208,26 +239,37 @@ class Ledger:
             return bool(changed)
 
     def entry(self, job: str) -> Entry | None:
-        """A job by its id."""
+        """A job by its id. Raises Unreadable."""
         with self._reading() as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
             return row and self._entry(row)
 
     def unfinished(self) -> list[Entry]:
-        """Jobs that have not ended, in the order in which they came."""
+        """Jobs that have not ended, in the order in which they came, but for unreadable ones."""
         with self._reading() as db:
-            rows = db.execute(f"SELECT * FROM jobs WHERE {OPEN} ORDER BY number").fetchall()
-            return [self._entry(row) for row in rows]
+            return list(self._readable(db.execute(f"SELECT * FROM jobs WHERE {OPEN} ORDER BY number")))
+
+    def give_up_unreadable(self, time: float) -> None:
+        """End the jobs that nobody can work on, as this Darkroom cannot read them."""
+        with self._reading() as db:
+            opened = [row["id"] for row in db.execute(f"SELECT id FROM jobs WHERE {OPEN}").fetchall()]
+        for job in opened:
+            try:
+                self.entry(job)
+            except Unreadable as error:
+                LOG.warning("job %s cannot be read and is given up: %s", job, error.__cause__)
+                self.end(job, End(status=Status.FAILED, time=time, error=str(error)))
 
     def entries(self, owner: str | None, limit: int, before: float | None) -> list[Entry]:
-        """The newest jobs, of one owner or of all, made before a time."""
+        """The newest jobs, of one owner or of all, made before a time, but for unreadable ones."""
         wanted = "(:owner IS NULL OR owner = :owner) AND (:before IS NULL OR created < :before)"
         with self._reading() as db:
             rows = db.execute(
-                f"SELECT * FROM jobs WHERE {wanted} ORDER BY created DESC, number DESC LIMIT :limit",
-                {"owner": owner, "before": before, "limit": limit},
-            ).fetchall()
-            return [self._entry(row) for row in rows]
+                f"SELECT * FROM jobs WHERE {wanted} ORDER BY created DESC, number DESC",
+                {"owner": owner, "before": before},
+            )
+            with closing(rows):  # else one that is half read keeps SQLite from clearing its log
+                return list(islice(self._readable(rows), limit))
 
     def is_made(self, picture: str) -> bool:
         """Whether the picture of this id belongs to a job, and was made."""
@@ -265,20 +307,20 @@ class Ledger:
         with self._reading() as db:
             return {row["name"] for row in db.execute("SELECT DISTINCT name FROM uploads").fetchall()}
 
+    def _readable(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Entry]:
+        """The jobs of those rows that can be read."""
+        for row in rows:
+            with suppress(Unreadable):
+                yield self._entry(row)
+
     def _entry(self, row: Mapping[str, Any]) -> Entry:
         pictures = self._db.execute(
             "SELECT id, made FROM pictures WHERE job = ? ORDER BY place", (row["id"],)
         ).fetchall()
-        plain = ("id", "owner", "key", "tag", "priority", "latest", "previews", "error", "steps")
-        times = ("created", "started", "ended", "attempts")
-        return Entry(
-            **{name: row[name] for name in (*plain, *times)},
-            requests=tuple(map(Request.from_json, json.loads(row["requests"]))),
-            pictures=tuple(one["id"] for one in pictures),
-            made=tuple(one["id"] for one in pictures if one["made"]),
-            status=Status(row["status"]),
-            notices=tuple(json.loads(row["notices"])),
-        )
+        try:
+            return _parsed(row, pictures)
+        except Exception as error:  # what another version wrote may be wrong in any way
+            raise Unreadable from error
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -293,6 +335,23 @@ def _open(path: Path) -> sqlite3.Connection:
             f"the queue '{path}' cannot be opened: {error}; choose another folder."
         ) from error
     return db
+
+
+def _parsed(row: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> Entry:
+    """A job of its row and those of its pictures. Raises whatever is wrong with them."""
+    plain = ("id", "owner", "key", "tag", "priority", "latest", "previews", "error", "steps")
+    times = ("created", "started", "ended", "attempts")
+    requests = tuple(map(Request.from_json, json.loads(row["requests"])))
+    if not pictures or sum(request.count for request in requests) != len(pictures):
+        raise ValueError(f"{len(pictures)} pictures are not those of its requests")
+    return Entry(
+        **{name: row[name] for name in (*plain, *times)},
+        requests=requests,
+        pictures=tuple(one["id"] for one in pictures),
+        made=tuple(one["id"] for one in pictures if one["made"]),
+        status=Status(row["status"]),
+        notices=tuple(json.loads(row["notices"])),
+    )
 
 
 def _insert(db: sqlite3.Connection, entry: Entry, uploads: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -19,7 +20,7 @@ from darkroom.studio.serving.board import Board
 from darkroom.studio.serving.fairness import MOST
 from darkroom.studio.serving.jobs import Event, JobView, QueueFull, QuotaReached, Status
 from darkroom.studio.serving.keeping import Keeper
-from darkroom.studio.serving.ledger import Entry, Ledger, new_id
+from darkroom.studio.serving.ledger import Entry, Ledger, OutOfOrder, Unreadable, new_id
 from darkroom.studio.serving.limits import Limits
 from darkroom.studio.serving.live import LiveJob
 from darkroom.studio.serving.mail import Mailbox, reading, reading_async
@@ -60,8 +61,9 @@ class Service:
     def start(self) -> None:
         """Begin to work, in threads of its own; torch is imported there."""
         self._scribe.start()
-        self._starting = threading.Thread(target=self._start, name="darkroom-start", daemon=True)
-        self._starting.start()
+        starting = threading.Thread(target=self._start, name="darkroom-start", daemon=True)
+        starting.start()
+        self._starting = starting
 
     def _start(self) -> None:
         from darkroom.studio.placement.machine import found
@@ -84,9 +86,10 @@ class Service:
             self._worker.halt(drain)
             self._worker.join()
         self._scribe.finish()
-        for job in self._board.jobs():
-            if job.started is not None:
-                self.ledger.rest(job.id)
+        with suppress(OutOfOrder):  # an attempt too many is counted then, which does no harm
+            for job in self._board.jobs():
+                if job.started is not None:
+                    self.ledger.rest(job.id)
         self._board.close()
         self.ledger.close()
         os.close(self._claim)
@@ -107,10 +110,11 @@ class Service:
         ``priority`` is from -10 to 10, more is sooner. ``previews`` asks for one every so many steps, 0 for
         none. A newer job of the same (owner, ``latest``) overtakes: older ones are cancelled. The same
         (owner, ``key``) again returns the first job. Raises DarkroomError for what cannot be had, QueueFull
-        and QuotaReached.
+        and QuotaReached; OutOfOrder is a QueueFull.
         """
         if self._stopping:
             raise DarkroomError("the service is stopping; submit the job again when it is back.")
+        self._check_alive()
         check_whole("priority", priority, -MOST, MOST)
         check_whole("previews", previews, 0, 1000)
         if key is not None and (known := self.ledger.by_key(owner, key)):
@@ -144,6 +148,13 @@ class Service:
             if accepted is entry:
                 self._board.add(LiveJob.of(entry))
         return self._board.view_of(accepted)
+
+    def _check_alive(self) -> None:
+        """Raise OutOfOrder where a thread has died, so that nobody waits for what it would have done."""
+        if self._starting is None or self._starting.is_alive():
+            return
+        if not (self._worker and self._worker.is_alive() and self._scribe.is_alive()):
+            raise OutOfOrder("the service has failed, as its log says; start Darkroom again.")
 
     def _check_room(self, entry: Entry) -> None:
         """Raise QueueFull or QuotaReached; a job that overtakes takes the place of others."""
@@ -215,12 +226,16 @@ class Service:
 
     def forget(self, job: str) -> None:
         """Delete a job, its pictures and its words. Raises NoSuchJob."""
-        self.cancel(job)
+        with suppress(Unreadable):
+            self.cancel(job)
         self._keeper.forget(job)
 
     def keep_upload(self, data: bytes) -> Path:
-        """Keep a picture that a request is to name; swept when no job reads it."""
-        return self._keeper.uploads.keep(data)
+        """Keep a picture that a request is to name; swept when no job reads it.
+
+        Raises QueueFull where there are too many.
+        """
+        return self._keeper.keep_upload(data)
 
     def load(self) -> Mapping[str, float | int]:
         """How busy it is: jobs ``queued`` and ``running``, ``rows`` of a forward pass and pictures
@@ -239,6 +254,7 @@ class Service:
 
     def _recover(self) -> None:
         """Take up what was accepted and not ended; pictures that are on disk are not made again."""
+        self.ledger.give_up_unreadable(time.time())
         for entry in self.ledger.unfinished():
             job = LiveJob.of(entry)
             for shot in job.shots:

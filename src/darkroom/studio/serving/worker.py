@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, perf_counter
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -59,6 +60,7 @@ class Worker(threading.Thread):
         self._preparing = Preparing(stages, limits)
         self._taken: dict[Seat, Taken] = {}
         self._finished: deque[Taken] = deque()
+        self._failed: WeakSet[LiveJob] = WeakSet()
         self._number = 0
         self._until = math.inf
 
@@ -141,7 +143,7 @@ class Worker(threading.Thread):
             return False
         taken = self._finished.popleft()
         try:
-            if not taken.shot.job.ended:
+            if not self._unwanted(taken.shot.job):
                 self._finish(taken)
         except Exception as error:
             self._fail(taken.shot.job, error)
@@ -232,11 +234,15 @@ class Worker(threading.Thread):
     # leaving
 
     def _drop_unwanted(self) -> None:
-        for taken in [one for one in self._taken.values() if one.shot.job.ended]:
+        for taken in [one for one in self._taken.values() if self._unwanted(one.shot.job)]:
             self._batch.leave(taken.seat)
             if taken not in self._finished:
                 self._release(taken)
         self._preparing.drop_ended()
+
+    def _unwanted(self, job: LiveJob) -> bool:
+        """Whether it has ended, or will as soon as that can be written."""
+        return job.ended or job in self._failed
 
     def _release(self, taken: Taken) -> None:
         """A picture is no longer under way; its owner is charged what it took."""
@@ -245,10 +251,12 @@ class Worker(threading.Thread):
             self._board.fairness.charge(taken.shot.job.entry.owner, taken.seat.seconds - taken.charged)
 
     def _fail(self, job: LiveJob, error: Exception) -> None:
-        """End a job that went wrong, in one sentence."""
+        """Let go of a job that went wrong; the scribe ends it, in one sentence."""
         if not isinstance(error, DarkroomError):
             LOG.error("a job failed", exc_info=error)
-        self._board.end(job, Status.FAILED, sentence(error))
+        self._failed.add(job)
+        job.waiting.clear()
+        self._scribe.end(job, Status.FAILED, sentence(error))
 
 
 def sentence(error: Exception) -> str:
