@@ -14,7 +14,9 @@ from PIL import Image
 from darkroom.errors import DarkroomError
 from darkroom.server import incoming
 from darkroom.server.a1111.filling import filled
-from darkroom.server.incoming import check_picture, from_base64, mask_for, transparent
+from darkroom.server.incoming import from_base64, mask_for, transparent
+from darkroom.studio import pictures
+from darkroom.studio.pictures import check_picture
 
 MOST = 2**16
 
@@ -47,7 +49,7 @@ def test_pictures_of_three_formats_are_taken(format):
 
 @pytest.mark.parametrize("side", [257, 60_000, 2**31 - 1])
 def test_size_is_asked_before_anything_is_decoded(side, monkeypatch):
-    monkeypatch.setattr(incoming, "decode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(pictures, "decode", lambda *_: pytest.fail("decoded"))
     with pytest.raises(DarkroomError, match=r"pixels|damaged"):
         check_picture(bomb(side, side), MOST)
 

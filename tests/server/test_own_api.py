@@ -194,7 +194,7 @@ class TestNames:
         assert api.get("/sdapi/v1/loras").json()[0]["name"] == "ink"
         job = submitted(api, loras=[{"name": "ink", "weight": 0.5}])
         assert service.view(job["id"]).requests[0].attached.loras[0].file == lora
-        assert job["requests"][0]["loras"] == [{"name": "ink", "weight": 0.5}]
+        assert job["requests"][0]["loras"] == [{"name": "ink", "weight": 0.5, "text_weight": None}]
         assert str(lora.parent) not in json.dumps(job)
         submitted(api, prompt="a <lora:ink:0.5> cone")
 

@@ -1,5 +1,6 @@
 """Picture files: what goes in comes out, other tools' files are read, and bad ones are refused."""
 
+import struct
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -100,6 +101,39 @@ def test_transparency_is_laid_on_white():
     file = BytesIO()
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(file, "PNG")
     assert (pictures.decode(file.getvalue()).pixels == 255).all()
+
+
+def in_sixteen_bits(values: np.ndarray, **options) -> bytes:
+    file = BytesIO()
+    Image.fromarray(values.astype(np.uint16)).save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def test_grey_of_16_bits_is_scaled_and_not_cut_off(tmp_path: Path):
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
+    seen = pictures.decode(in_sixteen_bits(ramp)).pixels
+    assert np.abs(seen - (ramp / 257)[..., None]).max() <= 1
+    (tmp_path / "mask.png").write_bytes(in_sixteen_bits(ramp))
+    assert pictures.read_mask(tmp_path / "mask.png", 64, 64).mean() == pytest.approx(0.5, abs=0.02)
+    clear = pictures.decode(in_sixteen_bits(np.where(ramp > 9999, 300, ramp), transparency=300)).pixels
+    assert (clear[ramp > 9999] == 255).all() and clear[0, 0, 0] == 0
+
+
+def test_exif_that_cannot_be_packed_again_is_damage():
+    """Pillow turns a picture upright and packs its EXIF anew; a text where a number belongs cannot be."""
+    turned, width = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0), struct.pack("<HHI4s", 0x0100, 2, 4, b"abc\0")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + turned + width + bytes(4)
+    file = BytesIO()
+    Image.fromarray(PIXELS).save(file, "JPEG", exif=exif)
+    with pytest.raises(DarkroomError, match="damaged"):
+        pictures.decode(file.getvalue())
+
+
+def test_a_format_must_hold_the_names_of_files_too():
+    start = Path("/start", *["d" * 200] * 20)  # named twice: in the request, and with its hash
+    pictures.check_holds(replace(REQUEST, prompt="\u6f22" * 7200), "JPEG")
+    with pytest.raises(DarkroomError, match="JPEG cannot hold"):
+        pictures.check_holds(replace(REQUEST, prompt="\u6f22" * 7200, init_image=start), "JPEG")
 
 
 def test_a_first_picture_is_cropped_about_its_middle(tmp_path: Path):

@@ -1,6 +1,8 @@
 """How close a picture made again came to the one in the file."""
 
+import os
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,9 @@ import pytest
 from PIL import Image
 
 from darkroom.errors import DarkroomError
+from darkroom.studio import replay as replaying
+from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
+from darkroom.studio.digests import digest
 from darkroom.studio.replay import Likeness, compare, read_record, replay
 from darkroom.studio.request import Picture, Record, Request
 
@@ -59,3 +64,71 @@ def test_a_model_that_only_the_file_names_is_not_fetched(tmp_path: Path):
     record = replace(RECORD, request=Request(prompt="a cone", seed=1, model="someone/evil"))
     with pytest.raises(DarkroomError, match="not fetched because a file names it"):
         replay(Picture(PIXELS, record).save(tmp_path / "x.png"))
+
+
+NOTHING = sha256(b"").hexdigest()
+"""What a stranger may write as the hash of what has no bytes."""
+
+
+def of_stranger(folder: Path, hashes: dict, **asked) -> Path:
+    """A picture whose record names files of this machine."""
+    record = replace(RECORD, request=replace(RECORD.request, **asked), hashes=hashes)
+    return Picture(PIXELS, record).save(folder / "stranger.png", overwrite=True)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A folder as a ControlNet may be one."""
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """Whoever opens it waits for good."""
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+def test_pipes_devices_and_folders_are_no_pictures_and_not_read(tmp_path, pipe, weights, monkeypatch):
+    monkeypatch.setattr(replaying, "digest", lambda path: pytest.fail(f"{path} was read"))
+    for path in (pipe, Path("/dev/zero"), Path("/dev/null"), tmp_path, weights, Path("/proc/self/status")):
+        hashes, control = {str(path): NOTHING}, tmp_path / "net" / "model.safetensors"
+        for asked in (
+            {"init_image": path},
+            {"attached": Attachments(loras=(Lora(path),))},
+            {"attached": Attachments(embeddings=(path,))},
+            {"attached": Attachments(controls=(Control(control, path),))},
+        ):
+            with pytest.raises(DarkroomError, match="is gone or changed"):
+                replay(of_stranger(tmp_path, hashes | {str(control): ""}, **asked))
+
+
+def test_a_folder_is_read_only_where_a_network_may_be_one_and_is(tmp_path, pipe, weights):
+    picture, empty = tmp_path / "stranger.png", tmp_path / "empty"
+    empty.mkdir()
+    Image.fromarray(PIXELS).save(tmp_path / "seen.png")
+    seen = {str(tmp_path / "seen.png"): digest(tmp_path / "seen.png")}
+    for path, known in ((weights, digest(weights)), (empty, NOTHING), (pipe, NOTHING), (weights, "0" * 64)):
+        parts = Attachments(
+            controls=(Control(path, tmp_path / "seen.png"),),
+            image_prompts=(ImagePrompt(path, path, tmp_path / "seen.png"),),
+        )
+        record = read_record(of_stranger(tmp_path, seen | {str(path): known}, attached=parts))
+        if known == digest(weights):
+            replaying._check_files(record)
+            continue
+        with pytest.raises(DarkroomError, match="is gone or changed"):
+            replay(picture)
+
+
+def test_a_model_that_is_a_pipe_or_any_folder_is_not_opened(tmp_path, pipe):
+    for path in (pipe, Path("/dev/zero"), tmp_path):
+        with pytest.raises(DarkroomError, match="is no model"):
+            replay(of_stranger(tmp_path, {}, model=str(path)))
+
+
+def test_a_pipe_has_no_hash(pipe):
+    assert digest(pipe) == digest(Path("/dev/null")) == ""

@@ -3,17 +3,20 @@
 import json
 import os
 import time
+from threading import Thread
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from darkroom.disk import whole
 from darkroom.errors import DarkroomError
 from darkroom.studio.request import Request
+from darkroom.web import promptbook
 from darkroom.web.builder import built
 from darkroom.web.form import CELL, SHAPES, Form, fitted, shape_of, sides
 from darkroom.web.memory import Memory, browser_of, memory_of, sweep
-from darkroom.web.promptbook import PromptBook, tags_of
+from darkroom.web.promptbook import NoPrompts, PromptBook, tags_of
 
 
 @given(st.sampled_from(list(SHAPES)), st.sampled_from([64, 96, 128, 256, 512, 1024]))
@@ -127,12 +130,50 @@ def test_prompts_are_found_by_words_and_tags(tmp_path):
     assert [one.prompt for one in PromptBook(tmp_path, "").prompts] == ["a red cat"]
 
 
+def test_two_pages_keep_prompts_in_one_book(tmp_path):
+    one, other = PromptBook(tmp_path, "ann"), PromptBook(tmp_path, "ann")
+    kept = one.add("a cat")
+    other.add("a house", tags=["places"])
+    one.add("a house", tags=["red"])
+    assert [prompt.prompt for prompt in one.prompts] == ["a house", "a cat"]
+    assert one.prompts[0].tags == ("places", "red")
+    other.delete(kept)
+    assert [prompt.prompt for prompt in PromptBook(tmp_path, "ann").prompts] == ["a house"]
+
+
+def test_pages_that_write_at_once_lose_nothing(tmp_path):
+    books = [PromptBook(tmp_path, "") for _ in range(4)]
+
+    def fill(number):
+        for i in range(8):
+            books[number].add(f"prompt {number}.{i}")
+
+    threads = [Thread(target=fill, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(PromptBook(tmp_path, "").prompts) == 32
+
+
+def test_an_import_is_written_once_whole_or_not_at_all(tmp_path, monkeypatch):
+    book, files = PromptBook(tmp_path, ""), []
+    monkeypatch.setattr(promptbook, "whole", lambda path: files.append(path) or whole(path))
+    assert book.take(json.dumps([f"prompt {i}" for i in range(600)] + ["prompt 0"])) == 600
+    assert len(files) == 1 and book.prompts[0].prompt == "prompt 1"
+    monkeypatch.setattr(promptbook, "MOST", 601)
+    with pytest.raises(DarkroomError, match="601 prompts can be kept") as refused:
+        book.take(json.dumps(["new", "newer"]))
+    assert not isinstance(refused.value, NoPrompts)
+    assert len(PromptBook(tmp_path, "").prompts) == len(book.prompts) == 600
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[1]", '{"prompts": 3}', '[{"prompt": ""}]', '{"3": {"class_type": "KSampler"}}']
 )
 def test_what_are_no_prompts_is_refused(tmp_path, text):
     book = PromptBook(tmp_path, "")
-    with pytest.raises(DarkroomError):
+    with pytest.raises(NoPrompts):
         book.take(text)
     assert book.prompts == []
 

@@ -59,6 +59,26 @@ def test_a_picture_that_claims_too_much_is_not_decoded(client):
     assert client.post("/studio/given", content=bomb, headers=OURS).status_code == 422
 
 
+def test_the_rules_of_the_doors_hold_here_too(client):
+    film = io.BytesIO()
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    frames[0].save(film, "PNG", save_all=True, append_images=frames[1:])
+    answer = client.post("/studio/given", content=film.getvalue(), headers=OURS)
+    assert answer.status_code == 422 and "a film of 3 frames" in answer.json()["error"]
+    client.app.state.pixels = 63
+    try:
+        answer = client.post("/studio/given", content=png(), headers=OURS)
+    finally:
+        del client.app.state.pixels
+    assert answer.status_code == 422 and "more than 63 pixels" in answer.json()["error"]
+
+
+def test_a_picture_whose_file_is_gone_is_not_found(client, monkeypatch, tmp_path):
+    monkeypatch.setattr(Service, "picture", lambda self, picture: tmp_path / "gone.png")
+    answer = client.get("/studio/pictures/x")
+    assert answer.status_code == 404 and answer.json()["error"].endswith(".")
+
+
 def test_reading_stops_where_it_is_too_much(client, monkeypatch):
     monkeypatch.setattr(pictures, "LARGEST", 1000)
     read = []

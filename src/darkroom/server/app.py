@@ -41,6 +41,7 @@ def create_app(service: Service, settings: Settings | None = None) -> FastAPI:
         lifespan=_living,
     )
     app.state.desk = Desk(service, settings)
+    app.state.pixels = settings.pixels  # the page's own uploads know no desk
     explain(app)
     for part in (jobs, pictures, catalogue, openai, a1111, a1111_lists, login):
         app.include_router(part.router)

@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -14,10 +14,11 @@ from typing import Annotated, Any
 from fastapi import Depends
 from fastapi import Request as HttpRequest
 
+from darkroom.errors import DarkroomError
 from darkroom.server.checking import checked
 from darkroom.server.errors import Refused
-from darkroom.server.incoming import check_picture
 from darkroom.server.settings import Settings
+from darkroom.studio.pictures import check_picture
 from darkroom.studio.request import Request
 from darkroom.studio.serving.jobs import JobView, NoSuchJob
 from darkroom.studio.serving.service import Service
@@ -92,8 +93,9 @@ class Desk:
         """End the service: what runs is finished, what is waited for and not begun is cancelled."""
         self.stopping.set()
         for job in list(self.awaited):
-            if self.service.view(job).started is None:
-                await asyncio.to_thread(self._cancel, job)
+            with suppress(DarkroomError):  # it was deleted, or the disk is full: stop all the same
+                if self.service.view(job).started is None:
+                    await asyncio.to_thread(self._cancel, job)
         await asyncio.to_thread(self.service.stop, self.settings.drain)
         self.stopped = True
 
@@ -109,6 +111,18 @@ class Desk:
         """Check a picture that a client sent and keep it; raises DarkroomError."""
         check_picture(data, self.settings.pixels, name)
         return self.service.keep_upload(data)
+
+    def picture(self, picture: str) -> bytes:
+        """The PNG of a picture made here: its id, which nobody can guess, is the right to see it.
+
+        Raises Refused for an id that there is not, and where the file was deleted meanwhile.
+        """
+        try:
+            return self.service.picture(picture).read_bytes()
+        except DarkroomError as error:
+            raise Refused(str(error), 404) from None
+        except OSError:
+            raise Refused("this picture's file is gone; make it again.", 404) from None
 
     def job(self, owner: str, job: str) -> JobView:
         """A job of this owner's. Raises NoSuchJob for one of another's too."""

@@ -78,7 +78,13 @@ def refusal(
 ) -> JSONResponse:
     """The response to what cannot be had. OpenAI's clients know 400 where others read 422."""
     status = 400 if status == 422 and path.startswith(OPENAI) else status
-    return JSONResponse(shaped(path, status, message, param, code), status, headers)
+    param = None if param is None else _encodable(param)
+    return JSONResponse(shaped(path, status, _encodable(message), param, code), status, headers)
+
+
+def _encodable(text: str) -> str:
+    """With half characters escaped: messages quote what was sent, and JSON may hold such."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def explain(app: FastAPI) -> None:

@@ -5,34 +5,12 @@ import binascii
 import re
 from io import BytesIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from darkroom.errors import InvalidRequest
-from darkroom.studio.pictures import decode
+from darkroom.studio.pictures import READABLE, check_picture, plain
 
-FORMATS = ("PNG", "JPEG", "WEBP")
 DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
-
-
-def check_picture(data: bytes, pixels: int, name: str = "the picture") -> None:
-    """Raise DarkroomError unless it is a whole PNG, JPEG or WebP of one frame and no more than ``pixels``.
-
-    Its header is asked first: a few kilobytes can claim gigabytes.
-    """
-    try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            width, height, frames = image.width, image.height, getattr(image, "n_frames", 1)
-    except UnidentifiedImageError:
-        raise InvalidRequest(f"{name} is not a PNG, JPEG or WebP picture; convert it first.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidRequest(f"{name} is damaged ({error}); use another copy.") from error
-    if width * height > pixels:
-        raise InvalidRequest(
-            f"{name} is {width}x{height}, more than {pixels:,} pixels; make it smaller first."
-        )
-    if frames != 1:
-        raise InvalidRequest(f"{name} is a film of {frames} frames; send one of them.")
-    decode(data, name)
 
 
 def from_base64(text: str, name: str = "the picture") -> bytes:
@@ -86,10 +64,11 @@ def packed(image: Image.Image) -> bytes:
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    with Image.open(BytesIO(data), formats=FORMATS) as image:
+    with Image.open(BytesIO(data), formats=READABLE) as image:
         return image.size
 
 
 def _alpha(data: bytes) -> Image.Image | None:
-    with Image.open(BytesIO(data), formats=FORMATS) as image:
-        return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    with Image.open(BytesIO(data), formats=READABLE) as image:
+        shown = plain(image)
+    return shown.getchannel("A") if shown.mode == "RGBA" else None

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from darkroom.server.desk import Caller, OurDesk
 from darkroom.server.shapes import PROBLEMS, RecordTold, UploadTold
 from darkroom.server.views import TYPES, as_format, infotext_of, record_of
-from darkroom.server.wishes import made_picture, told
+from darkroom.server.wishes import told
 from darkroom.studio.pictures import decode
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
@@ -25,20 +25,20 @@ KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
 )
 def picture(picture: PictureId, desk: OurDesk, format: Literal["png", "jpeg", "webp"] = "png") -> Response:
     """A picture with its record, as PNG, JPEG or WebP."""
-    data = as_format(made_picture(picture, desk), format)
+    data = as_format(desk.picture(picture), format)
     return Response(data, media_type=TYPES[format], headers=KEPT)
 
 
 @router.get("/pictures/{picture}/record", tags=["pictures"])
 def record(picture: PictureId, desk: OurDesk) -> RecordTold:
     """What made a picture."""
-    path = made_picture(picture, desk)
-    found = record_of(path)
+    png = desk.picture(picture)
+    found = record_of(png)
     return RecordTold(
         requests=[told(request) for request in found.requests],
         model_hash=found.model_hash,
         version=found.version,
-        infotext=infotext_of(path),
+        infotext=infotext_of(png),
     )
 
 

@@ -1,7 +1,6 @@
 """Pictures on their way out: previews, and results in the format that was asked for."""
 
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -23,20 +22,20 @@ def preview_png(pixels: "np.ndarray") -> bytes:
     return buffer.getvalue()
 
 
-def record_of(path: Path) -> Record:
+def record_of(png: bytes) -> Record:
     """What made a picture of the service's."""
-    return metadata.from_json(pictures.read(path).texts.record or "")
+    return metadata.from_json(pictures.decode(png).texts.record or "")
 
 
-def infotext_of(path: Path) -> str:
+def infotext_of(png: bytes) -> str:
     """The same as A1111 writes it."""
-    return pictures.read(path).texts.parameters or ""
+    return pictures.decode(png).texts.parameters or ""
 
 
-def as_format(path: Path, format: str) -> bytes:
+def as_format(png: bytes, format: str) -> bytes:
     """A picture of the service's, with its record, in a format of ``TYPES``. Raises DarkroomError."""
     if format == "png":
-        return path.read_bytes()
-    decoded = pictures.read(path)
+        return png
+    decoded = pictures.decode(png)
     record = metadata.from_json(decoded.texts.record or "")
     return pictures.encode(Picture(decoded.pixels, record), format.upper())

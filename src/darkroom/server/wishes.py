@@ -141,19 +141,11 @@ def picture_of(picture: str, desk: Desk, owner: str) -> Path:
     if upload := desk.uploads.find(owner, picture):
         return upload
     try:
-        return desk.service.keep_upload(made_picture(picture, desk).read_bytes())
-    except (DarkroomError, OSError):
+        return desk.service.keep_upload(desk.picture(picture))
+    except DarkroomError:
         raise Refused(
             f"there is no picture '{picture[:40]}'; upload it first, and use the id that comes back."
         ) from None
-
-
-def made_picture(picture: str, desk: Desk) -> Path:
-    """The file of a picture made here: its id, which nobody can guess, is the right to see it."""
-    try:
-        return desk.service.picture(picture)
-    except DarkroomError as error:
-        raise Refused(str(error), 404) from None
 
 
 def attached_of(wish: Wish, desk: Desk, owner: str) -> Attachments:
@@ -192,7 +184,11 @@ def told(request: Request) -> dict[str, Any]:
     return plain | {
         "init_image": request.init_image is not None,
         "mask": request.mask is not None,
-        "loras": [{"name": one.file.stem, "weight": one.weight} for one in attached.loras],
+        "loras": [
+            {"name": one.file.stem, "weight": one.weight, "text_weight": one.text_weight}
+            for one in attached.loras
+        ],
         "controls": [one.model.stem for one in attached.controls],
+        "image_prompts": [one.model.stem for one in attached.image_prompts],
         "embeddings": [one.stem for one in attached.embeddings],
     }

@@ -14,9 +14,14 @@ WORTH_REMEMBERING = 64 * 2**20
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file in hex; of a folder, that of its files' names and hashes."""
+    """The SHA-256 of a file in hex; of a folder, that of its files' names and hashes.
+
+    "" for what is neither, such as a pipe: that can be read once, or without end, and is not opened.
+    """
     if path.is_file():
         return file_digest(path)
+    if not path.is_dir():
+        return ""
     files = sorted(file for file in path.rglob("*") if file.is_file())
     lines = (f"{file.relative_to(path).as_posix()} {file_digest(file)}\n" for file in files)
     return new_sha256("".join(lines).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """Pictures as bytes: encoded with what made them, decoded with care."""
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -25,11 +26,27 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
 }
+READABLE = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 64 * 2**20
 """A picture that claims more is not decoded: a few kilobytes can claim gigabytes."""
 
 SPARE = 500
 """Bytes of a record that a request does not tell of."""
+
+SIXTEEN_BITS = ("I;16", "I;16B", "I")
+"""What Pillow calls grey of 16 bits; it would clip such values to 255, not scale them."""
+
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises about a damaged file; the odd ones come of EXIF."""
 
 FRAME_MS, LAST_FRAME_MS = 100, 1500
 
@@ -86,7 +103,8 @@ def check_holds(request: "Request", format: str) -> None:
     """
     from darkroom.studio.request import Picture, Record
 
-    record = Record(request=request, model_hash="0" * 64, version="0" * SPARE, torch="0")
+    hashes = {str(path): "0" * 64 for path in request.files()}
+    record = Record(request=request, model_hash="0" * 64, version="0" * SPARE, torch="0", hashes=hashes)
     encode(Picture(np.zeros((1, 1, 3), np.uint8), record), format)
 
 
@@ -96,7 +114,7 @@ def decode(data: bytes, name: str = "the picture") -> Decoded:
     Raises DarkroomError for anything else, for a damaged file and for one of more than ``MAX_PIXELS``.
     """
     try:
-        with Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
+        with Image.open(BytesIO(data), formats=READABLE) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DarkroomError(
                     f"{name} has {image.width} x {image.height} pixels; make it smaller first."
@@ -108,8 +126,36 @@ def decode(data: bytes, name: str = "the picture") -> Decoded:
         raise DarkroomError(
             f"{name} is not a PNG, JPEG or WebP picture; convert it to one of these."
         ) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise DarkroomError(f"{name} is damaged ({error}); use another copy.") from error
+
+
+def check_picture(data: bytes, pixels: int, name: str = "the picture") -> Decoded:
+    """The picture, if it is a whole PNG, JPEG or WebP of one frame and no more than ``pixels``.
+
+    Raises DarkroomError otherwise. Its header is asked first: a few kilobytes can claim gigabytes.
+    """
+    try:
+        with Image.open(BytesIO(data), formats=READABLE) as image:
+            width, height, frames = image.width, image.height, getattr(image, "n_frames", 1)
+    except UnidentifiedImageError:
+        raise InvalidRequest(f"{name} is not a PNG, JPEG or WebP picture; convert it first.") from None
+    except DAMAGE as error:
+        raise InvalidRequest(f"{name} is damaged ({error}); use another copy.") from error
+    if width * height > pixels:
+        raise InvalidRequest(
+            f"{name} is {width}x{height}, more than {pixels:,} pixels; make it smaller first."
+        )
+    if frames != 1:
+        raise InvalidRequest(f"{name} is a film of {frames} frames; send one of them.")
+    return decode(data, name)
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """A picture of any mode in 8 bits a channel: RGBA where something may be transparent, else RGB."""
+    if image.mode in SIXTEEN_BITS:
+        image = _scaled(image)
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def read(path: Path) -> Decoded:
@@ -176,10 +222,20 @@ def labels() -> dict[str, str]:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    clear = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    shown = plain(image)
+    if shown.mode == "RGB":
+        return shown
+    return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits in 8: L, or LA where one grey stands for nothing."""
+    values = np.asarray(image).astype(np.int64)
+    grey = Image.fromarray((values / 257).round().clip(0, 255).astype(np.uint8))
+    nothing = image.info.get("transparency")
+    if isinstance(nothing, int):
+        grey.putalpha(Image.fromarray(np.where(values == nothing, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _png_info(texts: Texts) -> PngInfo:

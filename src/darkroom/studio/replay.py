@@ -12,7 +12,10 @@ from darkroom.studio.expanding import gathered
 from darkroom.studio.hub import unasked
 from darkroom.studio.metadata import from_json
 from darkroom.studio.pictures import decode, encode, read, read_bytes
-from darkroom.studio.request import Picture, Progress, Record
+from darkroom.studio.request import Picture, Progress, Record, Request
+
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "model_index.json")
+"""By these a folder is known to hold a model."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def replay(path: Path, progress: Callable[[Progress], None] | None = None) -> tu
     from darkroom.studio.develop import develop_many
 
     with unasked():
+        _check_models(record)
         result = gathered(develop_many(record.requests, progress))
     picture = result[0] if len(result) == 1 else result.on_one_sheet()
     return picture, compare(path, record, picture)
@@ -87,9 +91,49 @@ def compare(path: Path, record: Record, again: Picture) -> Likeness:
 
 
 def _check_files(record: Record) -> None:
-    """Raise DarkroomError unless all that the picture was made from beside the model is as it was."""
-    for path in record.files():
-        if not path.exists() or digest(path) != record.hashes.get(str(path)):
+    """Raise DarkroomError unless all that the picture was made from beside the model is as it was.
+
+    The record may be a stranger's, who names whatever lies on this machine: devices and pipes are not opened,
+    and of folders only those are read that hold what was asked of them.
+    """
+    folders = {path for request in record.requests for path in _perhaps_folders(request)}
+    for path in dict.fromkeys(record.files()):
+        known = record.hashes.get(str(path))
+        fit = _is_file(path) or (path in folders and _holds_model(path))
+        if not known or not fit or digest(path) != known:
             raise DarkroomError(
                 f"'{path}', which this picture was made from, is gone or changed; put it back first."
             )
+
+
+def _check_models(record: Record) -> None:
+    """Raise DarkroomError where a model is neither a file nor a folder that holds one."""
+    from darkroom.studio.models import locate
+
+    for name in dict.fromkeys(request.model for request in record.requests):
+        path = locate(name)
+        if not (_is_file(path) or _holds_model(path)):
+            raise DarkroomError(f"'{path}' is no model, though this picture names it; do not trust its file.")
+
+
+def _perhaps_folders(request: Request) -> tuple[Path, ...]:
+    """Files of a request that may be folders: parts of models, ControlNets, and what sees picture prompts."""
+    attached = request.attached
+    controls = (one.model for one in attached.controls)
+    prompts = (path for one in attached.image_prompts for path in (one.model, one.encoder))
+    return (*request.others, *controls, *prompts)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file with something in it; those of /proc say that they have nothing, and never end."""
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _holds_model(path: Path) -> bool:
+    try:
+        return any(next(path.glob(pattern), None) for pattern in WEIGHTS)
+    except OSError:
+        return False

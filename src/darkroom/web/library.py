@@ -1,5 +1,6 @@
 """Library: prompts with tags, settings out of any picture, and a gallery of all prints."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from darkroom.web.detail import Acts, show_print
 from darkroom.web.models import known_models
 from darkroom.web.pictures import GIVEN
 from darkroom.web.prints import Print, Prints, any_print
-from darkroom.web.promptbook import Kept, PromptBook
+from darkroom.web.promptbook import Kept, NoPrompts, PromptBook
 from darkroom.web.session import Session
 
 if TYPE_CHECKING:
@@ -100,10 +101,11 @@ class Library:
         self.tag = "" if tag == self.tag else tag
         self._list()
 
-    def _keep(self) -> None:
+    async def _keep(self) -> None:
+        words, tags = self.words.value or "", (self.tags.value or "").split(",")
+        negative = self.create.form.negative if words == self.create.form.prompt else ""
         try:
-            negative = self.create.form.negative if self.words.value == self.create.form.prompt else ""
-            self.book.add(self.words.value, negative, (self.tags.value or "").split(","))
+            await asyncio.to_thread(self.book.add, words, negative, tags)
         except DarkroomError as error:
             self._bad(str(error))
             return
@@ -114,8 +116,11 @@ class Library:
         self.create.say(kept.prompt, kept.negative)
         self.go("/", None, "")
 
-    def _delete(self, kept: Kept) -> None:
-        self.book.delete(kept)
+    async def _delete(self, kept: Kept) -> None:
+        try:
+            await asyncio.to_thread(self.book.delete, kept)
+        except DarkroomError as error:
+            self._bad(str(error))
         if self.tag not in self.book.tags():
             self.tag = ""
         self._list()
@@ -132,19 +137,25 @@ class Library:
         except DarkroomError as error:
             self._bad(str(error))
 
-    def _text(self, told: Mapping[str, Any]) -> None:
+    async def _text(self, told: Mapping[str, Any]) -> None:
         """A file of JSON: prompts, or a workflow."""
         text = str(told.get("text", ""))
         try:
-            new = self.book.take(text)
-        except DarkroomError:
-            try:
-                self._tell(from_workflow(text, known_models()), "")
-            except DarkroomError as error:
-                self._bad(f"'{told.get('title')}' holds neither prompts nor a workflow: {error}")
+            new = await asyncio.to_thread(self.book.take, text)
+        except NoPrompts:
+            self._workflow(text, str(told.get("title")))
+            return
+        except DarkroomError as error:
+            self._bad(str(error))
             return
         self.session.say(f"{new} new prompts are kept." if new != 1 else "One new prompt is kept.")
         self._list()
+
+    def _workflow(self, text: str, title: str) -> None:
+        try:
+            self._tell(from_workflow(text, known_models()), "")
+        except DarkroomError as error:
+            self._bad(f"'{title}' holds neither prompts nor a workflow: {error}")
 
     def _tell(self, found: Borrowed, source: str) -> None:
         self.told.clear()

@@ -10,7 +10,7 @@ from fastapi import Request as Call
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from darkroom.errors import DarkroomError
-from darkroom.studio.pictures import decode
+from darkroom.studio.pictures import MAX_PIXELS, check_picture
 
 if TYPE_CHECKING:
     from darkroom.studio.serving.service import Service
@@ -56,15 +56,21 @@ def type_of(data: bytes) -> str:
 
 
 def router(service: "Service") -> APIRouter:
-    """The routes of pictures, in and out."""
+    """The routes of pictures, in and out.
+
+    What a person gives is held to the rules of the doors; ``app.state.pixels`` bounds it where it is set.
+    """
     routes = APIRouter(prefix="/studio", include_in_schema=False)
 
     @routes.get("/pictures/{picture}")
     def made(picture: str) -> Response:
         try:
-            return FileResponse(service.picture(picture), media_type="image/png", headers=HEADERS)
+            path = service.picture(picture)
+            return FileResponse(path, media_type="image/png", headers=HEADERS, stat_result=path.stat())
         except DarkroomError as error:
             return JSONResponse({"error": str(error)}, 404)
+        except OSError:
+            return JSONResponse({"error": "this picture's file is gone; make it again."}, 404)
 
     @routes.get("/given/{name}")
     def given(name: str) -> Response:
@@ -81,7 +87,8 @@ def router(service: "Service") -> APIRouter:
         try:
             data = await body(call)
             type_of(data)
-            picture = await asyncio.to_thread(decode, data, "the picture")
+            most = getattr(call.app.state, "pixels", MAX_PIXELS)
+            picture = await asyncio.to_thread(check_picture, data, most)
             path = await asyncio.to_thread(service.keep_upload, data)
         except DarkroomError as error:
             return JSONResponse({"error": str(error)}, 422)

@@ -33,11 +33,11 @@ class UnderWay:
 
 def pictures_answer(desk: Desk, view: JobView, asked: Common, notices: tuple[str, ...]) -> dict[str, Any]:
     """``images`` in base64, ``parameters`` as they came, ``info`` as a string of JSON."""
-    paths = [desk.service.picture(one) for one in view.pictures]
+    files = [desk.picture(one) for one in view.pictures]
     stopped = ("it was interrupted.",) if view.status is Status.CANCELLED else ()
     told = (*view.notices, *notices, *stopped)
-    images = [to_base64(path.read_bytes()) for path in paths] if asked.send_images else []
-    info = _info(asked, [record_of(path) for path in paths], told)
+    images = [to_base64(file) for file in files] if asked.send_images else []
+    info = _info(asked, [record_of(file) for file in files], told)
     return {"images": images, "parameters": _parameters(asked), "info": json.dumps(info)}
 
 

@@ -17,6 +17,7 @@ from darkroom.server.a1111.options import Options
 from darkroom.server.desk import Desk
 from darkroom.server.errors import Refused
 from darkroom.studio.methods import sampler_named, scheduler_named
+from darkroom.studio.pictures import READABLE, check_picture, plain
 from darkroom.studio.request import Request, random_seed
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -117,8 +118,8 @@ def schedule_named(name: str) -> str | None:
 def _picture(text: str, name: str, asked: ImageToImage, desk: Desk) -> Image.Image:
     """A picture as it is sent, upright, stretched where the client says so. Raises DarkroomError."""
     data = incoming.from_base64(text, name)
-    incoming.check_picture(data, desk.settings.pixels, name)
-    image = ImageOps.exif_transpose(Image.open(BytesIO(data), formats=incoming.FORMATS))
+    check_picture(data, desk.settings.pixels, name)
+    image = plain(ImageOps.exif_transpose(Image.open(BytesIO(data), formats=READABLE)))
     width, height = asked.width or image.width, asked.height or image.height
     if asked.resize_mode in (EXTEND, LATENT) and image.width * height != image.height * width:
         raise Refused(f"resize_mode {asked.resize_mode} cannot be had; take 0 to stretch or 1 to crop.")

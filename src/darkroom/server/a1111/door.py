@@ -17,7 +17,7 @@ from darkroom.server.desk import Caller, Desk, OurDesk
 from darkroom.server.errors import shaped
 from darkroom.server.streams import waited
 from darkroom.studio.metadata import read_infotext
-from darkroom.studio.pictures import decode
+from darkroom.studio.pictures import check_picture
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
@@ -155,8 +155,7 @@ class InfoAsked(BaseModel):
 def png_info(asked: InfoAsked, desk: OurDesk) -> dict[str, Any]:
     """What a picture says made it, ours or another tool's."""
     data = incoming.from_base64(asked.image.strip())
-    incoming.check_picture(data, desk.settings.pixels)
-    texts = decode(data).texts
+    texts = check_picture(data, desk.settings.pixels).texts
     info = read_infotext(texts.parameters or "")
     told = {"Prompt": info.prompt, "Negative prompt": info.negative, **info.settings}
     if size := re.fullmatch(r"(\d+)x(\d+)", info.settings.get("Size", "")):

@@ -4,14 +4,18 @@ These clients send all their fields, most of them with values that change nothin
 other is refused, and a field that nobody knows may come empty.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from darkroom.server.errors import Refused
 
 Neutral = Callable[[Any], bool]
+DEEPEST = 32
+"""How deep lists and objects may lie within one another: what anybody sends has a handful."""
 
 
 def one_of(*values: Any) -> Neutral:
@@ -24,6 +28,27 @@ def empty(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(map(empty, value.values()))
     return all(map(empty, value)) if isinstance(value, list | tuple) else not value
+
+
+def check_answerable(value: Any, deepest: int = DEEPEST) -> None:
+    """Raise PydanticCustomError for what JSON cannot hold: the answer hands back what was asked for."""
+    if deepest < 0:
+        raise PydanticCustomError("too_deep", "it lies too deep within lists and objects; send it flatter")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PydanticCustomError("finite_number", "a number in it is infinite or none; give a finite one")
+    if isinstance(value, str) and not _is_utf8(value):
+        raise PydanticCustomError("string_unicode", "a text in it is not UTF-8; retype it")
+    parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+    for part in parts if isinstance(parts, list) else ():
+        check_answerable(part, deepest - 1)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def anything(value: Any) -> bool:
@@ -87,6 +112,12 @@ class Common(BaseModel):
     send_images: bool = True
     do_not_save_samples: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _answerable(cls, values: Any) -> Any:
+        check_answerable(values)
+        return values
+
     def check(self) -> None:
         """Raise Refused for a wish that cannot be had, by its name."""
         for name, value in (self.model_extra or {}).items():
@@ -105,7 +136,9 @@ class TextToImage(Common):
         },
     )
 
-    denoising_strength: float | None = Field(None, description="Only with enable_hr, which cannot be had.")
+    denoising_strength: float | None = Field(
+        None, allow_inf_nan=False, description="Only with enable_hr, which cannot be had."
+    )
 
 
 class ImageToImage(Common):

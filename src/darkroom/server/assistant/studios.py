@@ -12,7 +12,7 @@ from darkroom.server import catalogue
 from darkroom.server.desk import Desk
 from darkroom.server.shapes import job_told
 from darkroom.server.views import record_of
-from darkroom.server.wishes import Wish, made_picture, requests_of, told
+from darkroom.server.wishes import Wish, requests_of, told
 from darkroom.studio.calls import Caller
 
 Heard = Callable[[int, int], None]
@@ -82,11 +82,11 @@ class Here:
 
     def picture(self, picture: str) -> bytes:
         """See Studio."""
-        return made_picture(picture, self.desk).read_bytes()
+        return self.desk.picture(picture)
 
     def request(self, picture: str) -> dict[str, Any]:
         """See Studio."""
-        request = told(record_of(made_picture(picture, self.desk)).request)
+        request = told(record_of(self.desk.picture(picture)).request)
         return dict(json.loads(json.dumps(request)))
 
     def keep(self, data: bytes) -> str:

@@ -24,6 +24,11 @@ Darkroom makes pictures from words. generate gives pictures with ids; edit chang
 in an area; vary makes pictures much like one; look shows one again. The same seed and settings make the same
 picture, so change one thing at a time. models and samplers tell what can be named.
 """
+LOST = {
+    "controls": "its ControlNet is left out: what that followed is not known any more.",
+    "image_prompts": "its picture prompts are left out: the pictures are not known any more.",
+}
+"""What a variation cannot have of the picture that it is of."""
 FROM_NOISE = 0.35
 """How far a variation goes towards another seed, where none is asked for."""
 MOST = 8
@@ -120,8 +125,8 @@ def create_server(studio: Studio) -> MCPServer[Any]:
         seed: Seed = None,
     ) -> Content:
         """Make pictures like one: with its words and settings, a little otherwise."""
-        wish = await _in_thread(_vary, studio, picture, strength, seed)
-        return await _shown(studio, wish | {"count": count}, ctx)
+        wish, lost = await _in_thread(_vary, studio, picture, strength, seed)
+        return [*lost, *await _shown(studio, wish | {"count": count}, ctx)]
 
     @server.tool(structured_output=False)
     async def models() -> Content:
@@ -208,20 +213,21 @@ def _mask(area: Area, width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-def _vary(studio: Studio, picture: str, strength: float, seed: int | None) -> dict[str, Any]:
-    """The wish that made a picture, moved towards other noise; what came from a picture starts from this one.
-
-    Its LoRAs and embeddings come along; what a ControlNet followed is not known any more.
-    """
+def _vary(
+    studio: Studio, picture: str, strength: float, seed: int | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The wish that made a picture, moved, and what of it is lost: its LoRAs and embeddings come along."""
     request = studio.request(picture)
-    lost = ("init_image", "mask", "controls", "count", *(("seed",) if request["init_image"] else ()))
-    kept = {name: value for name, value in request.items() if name in Wish.model_fields and name not in lost}
+    left = ("init_image", "mask", "count", *LOST)
+    kept = {name: value for name, value in request.items() if name in Wish.model_fields and name not in left}
+    lost = tuple(sentence for name, sentence in LOST.items() if request.get(name))
+    return kept | _moved(request, picture, strength, seed), lost
+
+
+def _moved(request: Mapping[str, Any], picture: str, strength: float, seed: int | None) -> dict[str, Any]:
+    """Towards other noise; what came from a picture starts from this one, with a seed of its own."""
     if request["init_image"]:
-        seeds = {} if seed is None else {"seed": seed}
-        return kept | {"init_image": picture, "strength": strength} | seeds
+        return {"init_image": picture, "strength": strength, "seed": seed}
     from darkroom.studio.request import random_seed
 
-    return kept | {
-        "variation_seed": random_seed() if seed is None else seed,
-        "variation_strength": strength,
-    }
+    return {"variation_seed": random_seed() if seed is None else seed, "variation_strength": strength}

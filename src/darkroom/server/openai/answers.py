@@ -40,7 +40,7 @@ class Form:
 def images_answer(desk: Desk, view: JobView, form: Form) -> dict[str, Any]:
     """The pictures of a job that is done. Raises Refused where somebody cancelled it."""
     not_cancelled(view)
-    records = [record_of(desk.service.picture(one)).request for one in view.pictures]
+    records = [record_of(desk.picture(one)).request for one in view.pictures]
     data = [
         _carried(desk, picture, form)
         | {"revised_prompt": request.prompt, "seed": request.seed, "id": picture}
@@ -64,7 +64,7 @@ def _described(form: Form, size: str) -> dict[str, str]:
 def _carried(desk: Desk, picture: str, form: Form) -> dict[str, str]:
     if form.as_url is not None:
         return {"url": f"{form.as_url}/api/pictures/{picture}?format={form.format}"}
-    return {"b64_json": to_base64(as_format(desk.service.picture(picture), form.format))}
+    return {"b64_json": to_base64(as_format(desk.picture(picture), form.format))}
 
 
 async def images_stream(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from darkroom.errors import InvalidRequest, UnknownName
+from darkroom.errors import DarkroomError, InvalidRequest, UnknownName
 from darkroom.server import incoming, names
 from darkroom.server.desk import Caller, Desk, OurDesk
 from darkroom.server.errors import Refused, shaped
@@ -23,8 +23,9 @@ from darkroom.server.openai.fields import (
     the_picture,
 )
 from darkroom.server.streams import EventStream, waited
+from darkroom.studio.expanding import expanded
 from darkroom.studio.metadata import read_infotext
-from darkroom.studio.pictures import decode
+from darkroom.studio.pictures import check_holds, decode
 from darkroom.studio.request import Request as Wanted
 from darkroom.studio.serving.jobs import JobView
 
@@ -103,7 +104,19 @@ def _known(name: str) -> str:
 def _wanted(desk: Desk, asked: Fields, **more: Any) -> Wanted:
     """The request that is asked for. Raises DarkroomError."""
     model = _known(asked.model or desk.settings.model)
-    return desk.checked(Wanted(model=model, **asked.asked() | more))
+    wanted = desk.checked(Wanted(model=model, **asked.asked() | more))
+    if isinstance(asked, Painted):
+        _check_holds(wanted, asked.output_format)
+    return wanted
+
+
+def _check_holds(wanted: Wanted, format: str) -> None:
+    """Raise Refused, before anything is made, for words that a file of the format has no room for."""
+    try:
+        for one in expanded(wanted):
+            check_holds(one, format.upper())
+    except DarkroomError as error:
+        raise Refused(str(error), 400, param="output_format") from None
 
 
 def _edited(desk: Desk, asked: Edit) -> Wanted:
