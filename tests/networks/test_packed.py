@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from darkroom.adapters.merging import lay, lift
+from darkroom.adapters.patches import LowRank
 from darkroom.networks.packed import PackedConv2d, PackedLinear, available, pack
 
 pytestmark = pytest.mark.skipif(not available(), reason="this torch has no oneDNN")
@@ -68,6 +70,57 @@ def test_a_weight_that_is_written_to_is_packed_anew():
     plain.load_state_dict(net.layer.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(net.layer(x), plain(x), atol=1e-2, rtol=1e-2)
+
+
+def low_rank(rows: int, columns: int) -> LowRank:
+    return LowRank(torch.randn(4, columns), torch.randn(rows, 4))
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_adapters_that_follow_each_other_are_packed_each(size):
+    """Memory of one that was taken off is given to the next: nothing but its numbers tells them apart."""
+    torch.manual_seed(0)
+    plain, x = nn.Linear(size, size, bias=False).requires_grad_(False), torch.randn(2, size)
+    net = Net(nn.Linear(size, size, bias=False).requires_grad_(False))
+    net.layer.load_state_dict(plain.state_dict())
+    pack(net, torch.float32)
+
+    def agrees() -> bool:
+        with torch.inference_mode():
+            answer, right = net.layer(x), nn.functional.linear(x, net.layer.weight)
+        return torch.allclose(answer, right, atol=1e-3, rtol=1e-3)
+
+    wrong = 0
+    for _ in range(20):
+        lay(net.layer.weight, "a", low_rank(size, size), 1.0)
+        wrong += not agrees()
+        lift(net.layer.weight, "a")
+        lay(net.layer.weight, "b", patch := low_rank(size, size), 1.0)
+        wrong += not agrees()
+        lay(net.layer.weight, "b", patch, 0.5)
+        lay(net.layer.weight, "b", patch, 0.25)
+        wrong += not agrees()
+        lift(net.layer.weight, "b")
+    assert wrong == 0
+    with torch.inference_mode():
+        torch.testing.assert_close(net.layer(x), plain(x))
+
+
+def test_memory_that_was_given_back_and_taken_again_is_another():
+    """One address and no writing, as the allocator has it when a weight goes before the next one comes."""
+    torch.manual_seed(0)
+    net, x = Net(nn.Linear(64, 64, bias=False).requires_grad_(False)), torch.randn(2, 64)
+    pack(net, torch.float32)
+    places = set()
+    for _ in range(20):
+        net.layer.weight.data = torch.empty(0)
+        net.layer.weight.data = torch.randn(64, 64)
+        places.add(net.layer.weight.data_ptr())
+        with torch.inference_mode():
+            torch.testing.assert_close(
+                net.layer(x), nn.functional.linear(x, net.layer.weight), atol=1e-3, rtol=1e-3
+            )
+    assert len(places) < 20, "no address came twice, so this showed nothing"
 
 
 def test_names_parameters_and_hooks_stay():

@@ -1,16 +1,19 @@
 """From requests to pictures, with the model that ships."""
 
+import shutil
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from darkroom.errors import InvalidRequest
 from darkroom.studio.develop import develop, develop_many
+from darkroom.studio.files import sha256
 from darkroom.studio.metadata import from_json, to_json
-from darkroom.studio.models import open_model
+from darkroom.studio.models import SHIPPED, open_model
 from darkroom.studio.request import NOISES, Progress, Request
 from darkroom.studio.room import Room
 from darkroom.studio.start import NOISES as SOURCES
@@ -92,6 +95,25 @@ def test_a_room_loads_its_model_once():
     open_model.cache_clear()
     Room("starter").generate("a cone", steps=1, seed=1)
     assert open_model.cache_info().misses == 1
+
+
+def test_a_model_that_was_replaced_on_disk_is_read_anew(tmp_path):
+    path = tmp_path / "own.safetensors"
+    shutil.copy(SHIPPED["starter"], path)
+    first = open_model(str(path))
+    assert open_model(str(path)) is first
+    (tmp_path / "new").write_bytes(path.read_bytes())
+    (tmp_path / "new").replace(path)
+    second = open_model(str(path))
+    assert second is not first and open_model(str(path)) is second
+
+
+def test_the_record_tells_of_files_as_they_were_read(tmp_path):
+    path = tmp_path / "start.png"
+    Image.new("RGB", (64, 64), "red").save(path)
+    read = sha256(path)
+    made = develop(replace(SMALL, init_image=path), lambda _: Image.new("RGB", (64, 64), "blue").save(path))
+    assert made.record.hashes == {str(path): read} and sha256(path) != read
 
 
 def test_schedulers_go_by_the_names_of_other_tools():

@@ -1,7 +1,8 @@
 """Models in memory: each in one state at a time, none dropped while it works, the least used first."""
 
+from contextlib import contextmanager
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from darkroom.errors import DarkroomError
 from darkroom.studio.attachments import Attachments, Lora
 from darkroom.studio.request import Request
 from darkroom.studio.serving import stages as module
-from darkroom.studio.serving.stages import PLAIN, Stages
+from darkroom.studio.serving.stages import PATIENCE, PLAIN, TENURE, Stages
 
 
 def request(model="a", *loras):
@@ -28,7 +29,7 @@ def made(monkeypatch):
         if name == "broken":
             raise DarkroomError("broken cannot be loaded")
         model = SimpleNamespace(name=name, parts={"n": nn.Linear(1000, 1, bias=False)})
-        return SimpleNamespace(model=model, placement=SimpleNamespace(packed=False))
+        return SimpleNamespace(model=model, placement=SimpleNamespace(packed=False), replaced=False)
 
     class Hanging:
         def __init__(self, model, request):
@@ -87,7 +88,7 @@ def test_the_least_used_is_dropped_but_none_that_works(made):
 def test_a_state_changes_when_nobody_works_on_it(made):
     stages, hung = made
     stage = ready(stages, request())
-    assert stage.ready(request()) and stage.weights == PLAIN
+    assert stage.ready(request()) and stage.state == PLAIN
     stage.users = 1
     assert not stage.ready(request("a", "ink")) and hung == []
     stage.users = 0
@@ -114,6 +115,79 @@ def test_neither_state_starves(made, monkeypatch):
     assert stage.ready(request("a", "ink")), "nobody waits for another yet"
     assert not stage.ready(request())
     assert not stage.ready(request("a", "ink"))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time, which goes on when something is added to it."""
+    seconds = [monotonic()]
+    monkeypatch.setattr(module, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_pictures_are_made_together_again_when_who_waited_has_gone(made, clock):
+    stages, _ = made
+    stage = ready(stages, request())
+    stage.users = 1
+    assert not stage.ready(request("a", "ink")), "its job is cancelled then, and never asks again"
+    clock[0] += TENURE + 1
+    assert not stage.ready(request())
+    clock[0] += PATIENCE
+    assert stage.ready(request()), "one is under way, and nobody waits for another state"
+    clock[0] += 3600
+    assert stage.ready(request())
+
+
+def test_who_waits_and_asks_in_each_round_is_not_taken_for_gone(made, clock):
+    stages, _ = made
+    stage = ready(stages, request())
+    stage.users = 1
+    for number in range(10):
+        clock[0] += 10 * PATIENCE  # a pass may take long
+        assert stage.ready(request()) == (number == 0), "before the first round nobody had asked for another"
+        assert not stage.ready(request("a", "ink"))
+    stage.users = 0
+    assert stage.ready(request("a", "ink"))
+
+
+def test_what_does_not_fit_holds_up_nobody(made, clock, monkeypatch):
+    stages, _ = made
+    stage = ready(stages, request())
+
+    @contextmanager
+    def unfit(model, request):
+        raise DarkroomError("made for another model")
+        yield
+
+    monkeypatch.setattr(module, "hung_on", unfit)
+    clock[0] += TENURE + 1
+    with pytest.raises(DarkroomError, match="another model"):
+        stage.ready(request("a", "ink"))
+    stage.users = 1
+    assert stage.state == PLAIN and stage.ready(request())
+
+
+def test_a_lora_that_was_replaced_on_disk_is_hung_anew(made, tmp_path):
+    stages, hung = made
+    stage, file = ready(stages, request()), tmp_path / "ink"
+    file.write_bytes(b"old")
+    wanted = request("a", str(file))
+    assert stage.ready(wanted) and stage.ready(wanted) and hung == ["+ink"]
+    file.write_bytes(b"newer")
+    stage.users = 1
+    assert not stage.ready(wanted), "pictures under way are still made with the old one"
+    stage.users = 0
+    assert stage.ready(wanted) and stage.ready(wanted) and hung == ["+ink", "-ink", "+ink"]
+
+
+def test_a_model_that_was_replaced_on_disk_is_loaded_anew(made):
+    stages, hung = made
+    old = ready(stages, request())
+    assert old.ready(request("a", "ink"))
+    old.loaded.replaced = True
+    new = ready(stages, request())
+    assert new is not old and not stages.has(old) and stages.of(request()) is new
+    assert hung == ["+ink", "-ink"] and stages.bytes == 4000
 
 
 def test_a_closed_stage_is_as_its_file_has_it(made):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from darkroom.adapters.reading import config_json, part_of
+from darkroom.adapters.stamps import read_once
 from darkroom.errors import DarkroomError, InvalidRequest
 from darkroom.networks.autoencoder_kl import AutoencoderKL
 from darkroom.networks.controlnet import ControlledUNet, ControlNet, ControlNetConfig
@@ -95,7 +95,7 @@ def mode_of(control: nn.Module, mode: int | None) -> Tensor | None:
     return torch.tensor([mode])
 
 
-@lru_cache(maxsize=3)
+@read_once(3)
 def _loaded(path: Path, dtype: torch.dtype, steered: Steered, allow_pickle: bool) -> Loaded:
     store = part_of(open_store(path, allow_pickle), "controlnet")
     with hollow():

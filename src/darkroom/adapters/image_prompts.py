@@ -6,7 +6,6 @@ Ye et al. 2023 (arXiv 2308.06721).
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from darkroom.adapters.reading import config_json, holds_another, part_of
+from darkroom.adapters.stamps import read_once
 from darkroom.errors import DarkroomError
 from darkroom.networks.ip_adapter import IPAdapter, IPAdapterConfig, attach, detach
 from darkroom.networks.unet import UNet
@@ -94,7 +94,7 @@ def prepared(picture: np.ndarray, side: int) -> Tensor:
     return ((values - torch.tensor(MEAN)) / torch.tensor(DEVIATION)).permute(2, 0, 1)[None]
 
 
-@lru_cache(maxsize=2)
+@read_once(2)
 def _adapter(path: Path, dtype: torch.dtype, allow_pickle: bool) -> Loaded:
     store = open_store(path, allow_pickle)
     found = detect(store.header)
@@ -106,7 +106,7 @@ def _adapter(path: Path, dtype: torch.dtype, allow_pickle: bool) -> Loaded:
     return Loaded(made.eval().requires_grad_(False), str(account))
 
 
-@lru_cache(maxsize=1)
+@read_once(1)
 def _encoder(path: Path) -> Any:
     """CLIP's image encoder from a folder or a file, in single precision."""
     store = part_of(open_store(path), "image_encoder")

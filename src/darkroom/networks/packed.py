@@ -7,16 +7,25 @@ as it does when an adapter is merged into it.
 """
 
 from typing import Any, cast
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
-Stamp = tuple[tuple[int, int], ...]
+Stamp = tuple[tuple[ref[torch.UntypedStorage], int, int], ...]
 
 
 def stamp_of(*tensors: Tensor | None) -> Stamp:
-    """What is another when a tensor is another, or has been written to."""
-    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors if tensor is not None)
+    """What is another when a tensor has other memory, or has been written to.
+
+    An address does not tell memories apart: one that was freed is soon given to the next tensor of its size.
+    Storages do, and references to them that do not keep them; one that is gone is like no other.
+    """
+    return tuple(
+        (ref(tensor.untyped_storage()), tensor.data_ptr(), tensor._version)
+        for tensor in tensors
+        if tensor is not None
+    )
 
 
 class Packed(nn.Module):

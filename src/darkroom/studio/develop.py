@@ -115,13 +115,15 @@ def _developed(
             hang = stack.enter_context(hung_on(models[0], filled[0]))  # those with attachments share a model
             hung = list(map(hang, filled, models))
             jobs = [list(jobs_of(*each)) for each in zip(filled, models, hung, strict=True)]
+        # now, of the files as they were read, which may be replaced while pictures are made
+        records = [record(request, one.digest) for request, one in zip(filled, loaded, strict=True)]
         with clock.time("sample"):
             run([(job, model) for some, model in zip(jobs, models, strict=True) for job in some], progress)
     results = []
-    for request, one, model, some, hangs in zip(filled, loaded, models, jobs, hung, strict=True):
+    for told, model, some, hangs in zip(records, models, jobs, hung, strict=True):
         with clock.time("decode"):
             images = pixels(model, torch.cat([result_of(job) for job in some]))
-        results.append(Result(images, record(request, one.digest), dict(clock.seconds), hangs.notices))
+        results.append(Result(images, told, dict(clock.seconds), hangs.notices))
     return results
 
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
 from darkroom.adapters.merging import bring_all
+from darkroom.adapters.stamps import Stamp, stamp_of
 from darkroom.errors import DarkroomError, UnknownName
 from darkroom.families import starter
 from darkroom.families.family import Model, Options
@@ -22,11 +24,21 @@ SHIPPED: dict[str, Path] = {"starter": starter.SHIPPED}
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory, the SHA-256 of what it came from, in hex, and how it was set up for this machine."""
+    """A model in memory, the SHA-256 of what it came from, in hex, and how it was set up for this machine.
+
+    ``files`` are all that it came from, as ``stamp`` says.
+    """
 
     model: Model
     digest: str
     placement: Placement
+    files: tuple[Path, ...]
+    stamp: Stamp
+
+    @property
+    def replaced(self) -> bool:
+        """Whether its files are not those any more that it came from."""
+        return stamp_of(*self.files) != self.stamp
 
 
 def locate(name: str) -> Path:
@@ -103,15 +115,31 @@ def read_model(
     only the weights show.
     """
     path = locate(name)
+    files = (path, *others)
+    stamp = stamp_of(*files)
     try:
         model = load(path, Options(DTYPES[precision], variant, allow_pickle, others, later=True))
-        return Loaded(model, digest(path), place(model, precision))
+        return Loaded(model, digest(path), place(model, precision), files, stamp)
     except (SafetensorError, OSError, ValueError) as error:
         raise DarkroomError(f"{path} cannot be loaded: {error}") from error
 
 
-open_model = lru_cache(maxsize=2)(read_model)
-"""The same, read once; the next call for the same is free."""
+class Opened:
+    """The last models of :func:`read_model`, each kept until its files are replaced."""
+
+    def __init__(self, most: int) -> None:
+        self._read = lru_cache(maxsize=most)(read_model)
+        self.cache_clear, self.cache_info = self._read.cache_clear, self._read.cache_info
+
+    def __call__(self, *how: Any) -> Loaded:
+        loaded = self._read(*how)
+        if loaded.replaced:
+            self.cache_clear()
+            loaded = self._read(*how)
+        return loaded
+
+
+open_model = Opened(2)
 
 
 def load_model(
@@ -121,7 +149,7 @@ def load_model(
     allow_pickle: bool = False,
     others: tuple[Path, ...] = (),
 ) -> Loaded:
-    """The same, with all its weights in memory; the next call for the same is free.
+    """The same, with all its weights in memory.
 
     Raises DarkroomError as :func:`read_model`, and for weights that are damaged.
     """

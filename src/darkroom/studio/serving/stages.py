@@ -1,10 +1,12 @@
 """Models in memory, each in one state at a time: with the LoRAs, ControlNets, IP-Adapters of some requests.
 
-A model is loaded beside the work, one at a time, by a thread of its own. Its state changes only when no
-picture is under way on it. While others wait for another state, a state takes new pictures for ``TENURE``
-seconds, so that neither starves and weights are not changed for each picture.
+A model is loaded beside the work, one at a time, by a thread of its own, and anew when its files were
+replaced. Its state changes only when no picture is under way on it. While others wait for another state, a
+state takes new pictures for ``TENURE`` seconds, so that neither starves and weights are not changed for each
+picture.
 """
 
+import math
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
@@ -17,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from darkroom.adapters.stamps import stamp_of
 from darkroom.errors import DarkroomError
 from darkroom.studio.attachments import Attachments
 from darkroom.studio.develop import fill, how_loaded, hung_on
@@ -27,7 +30,19 @@ from darkroom.studio.serving.previews import Previews
 from darkroom.studio.threads import in_passing
 
 TENURE = 10.0
-PLAIN = Attachments().weights
+PATIENCE = 10.0
+"""Seconds for which a state that gives way waits to be asked for another again; who does not ask has gone."""
+
+
+def state_of(attached: Attachments) -> Hashable:
+    """The state that a model must be in: what changes it, out of files as they are now."""
+    files = [lora.file for lora in attached.loras]
+    files += [control.model for control in attached.controls]
+    files += [shown.model for shown in attached.image_prompts]
+    return attached.weights, stamp_of(*files)
+
+
+PLAIN = state_of(Attachments())
 """The state in which nothing hangs on a model."""
 
 
@@ -37,11 +52,11 @@ class Stage:
 
     loaded: Loaded
     bytes: int
-    weights: Hashable = PLAIN
+    state: Hashable = PLAIN
     users: int = 0
     used: float = field(default_factory=monotonic)
     since: float = field(default_factory=monotonic)
-    wanted_otherwise: bool = False
+    gives_way_until: float = -math.inf
     _hang: Callable[[Request], Hung] | None = None
     _hanging: ExitStack = field(default_factory=ExitStack)
 
@@ -60,28 +75,39 @@ class Stage:
 
     def ready(self, request: Request) -> bool:
         """Whether pictures of a request may begin now; brings the model into its state where it can be."""
-        wanted = request.attached.weights
-        if wanted == self.weights:
-            return not (self.wanted_otherwise and self.users and monotonic() - self.since > TENURE)
-        self.wanted_otherwise = True
+        wanted = state_of(request.attached)
+        if wanted == self.state:
+            return not (self.users and self._gives_way())
         if self.users:
+            self.gives_way_until = math.inf
             return False
         self.clear()
-        self._change(request)
+        self._change(request, wanted)
         return True
 
-    def _change(self, request: Request) -> None:
-        wanted = request.attached.weights
+    def _gives_way(self) -> bool:
+        """Whether pictures of this state wait for those of another, if any are still asked for."""
+        now = monotonic()
+        if now - self.since <= TENURE:
+            return False
+        self.gives_way_until = min(self.gives_way_until, now + PATIENCE)
+        return now < self.gives_way_until
+
+    def _change(self, request: Request, wanted: Hashable) -> None:
+        """Hang on the plain model what brings it into the state that is ``wanted``."""
         if wanted != PLAIN:
             model, filled = self.loaded.model, fill(request, self.loaded.model)
             hang = self._hanging.enter_context(hung_on(model, filled))
             self._hang = lambda other: hang(other, model)
-        self.weights, self.since, self.wanted_otherwise = wanted, monotonic(), False
+        self._enter(wanted)
+
+    def _enter(self, state: Hashable) -> None:
+        self.state, self.since, self.gives_way_until = state, monotonic(), -math.inf
 
     def clear(self) -> None:
         """Take off what hangs on the model."""
         hanging, self._hanging, self._hang = self._hanging, ExitStack(), None
-        self.weights = PLAIN
+        self._enter(PLAIN)
         hanging.close()
 
 
@@ -104,12 +130,22 @@ class Stages:
         self._collect()
         if error := self._errors.pop(key, None):
             raise error
-        if key in self._stages:
-            self._stages[key].used = monotonic()
-            return self._stages[key]
+        if stage := self._current(key):
+            stage.used = monotonic()
+            return stage
         if key not in self._loading:
             self._loading[key] = in_passing("darkroom-loader", lambda: self._load(*key))
             self._loading[key].add_done_callback(lambda _: self._loaded())
+        return None
+
+    def _current(self, key: Hashable) -> Stage | None:
+        """The stage of a model; one whose files were replaced goes, for pictures that are not under way."""
+        stage = self._stages.get(key)
+        if stage is None or not stage.loaded.replaced:
+            return stage
+        del self._stages[key]
+        if not stage.users:
+            stage.clear()
         return None
 
     def _load(self, *key: Any) -> Loaded:
