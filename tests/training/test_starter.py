@@ -128,6 +128,22 @@ def test_what_always_begins_with_nothing_takes_no_start(made, tmp_path):
         train("reader", "smoke", tmp_path, start=str(made), quiet=True)
 
 
+def test_a_part_of_what_was_learnt_can_be_taken(made: Path, tmp_path: Path):
+    """From a run that is over, as often as one likes."""
+
+    def weights(path: Path) -> torch.Tensor:
+        return load(path).painter.network.final.weight
+
+    how = {"start": str(made), "skill": "word", "quiet": True}
+    before, after = weights(made), weights(train("lesson", "smoke", tmp_path, **how))
+    path = train("lesson", "smoke", tmp_path, blend=0.25, **how)
+    assert not torch.equal(before, after) and load(path).config.about["blend"] == "0.25"
+    torch.testing.assert_close(weights(path), before + 0.25 * (after - before), rtol=2e-3, atol=1e-4)
+    assert torch.equal(weights(train("lesson", "smoke", tmp_path, **how)), after)
+    with pytest.raises(DarkroomError, match="leave --blend out"):
+        train("starter", "smoke", tmp_path / "other", blend=0.5, quiet=True)
+
+
 def test_a_folder_holds_one_training_alone(made: Path, tmp_path: Path):
     """Else the file of the first would go, and the second begin with what the first began with."""
     train("starter", "smoke", tmp_path, start=str(made), seed=2, quiet=True)

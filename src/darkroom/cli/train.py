@@ -33,6 +33,11 @@ import click
     "--thing", metavar="KIND", help="A kind of thing, such as apple, that half of a reward training is about."
 )
 @click.option(
+    "--blend",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="How much of a lesson or reward training to take; the rest is what it began with.",
+)
+@click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Which pictures it sees."
 )
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -51,6 +56,7 @@ def train(name: str, preset: str, **settings: Any) -> None:
       darkroom train reward --out runs/tuned --from starter
       darkroom train reward --skill crowd --from starter
       darkroom train reward --skill mixed --thing apple --from starter
+      darkroom train reward --skill mixed --thing apple --from starter --blend 0.3
       darkroom train lesson --skill word --from starter
       darkroom train examiner --out runs/sharper --from examiner --seed 1
     """

@@ -43,19 +43,21 @@ def train(
     seed: int = 0,
     skill: str | None = None,
     thing: str | None = None,
+    blend: float | None = None,
 ) -> Path:
     """Train by name into ``out`` ("runs/NAME-PRESET"); ``steps`` replaces the length of the (longest) run.
 
     ``start`` names what to begin with, a file or the name of what ships (a starter: "starter", an examiner:
     "examiner" or "tutor"); ``seed`` chooses the pictures and the first weights, ``skill`` what a lesson
-    teaches or practice dwells on, ``thing`` what practice shows most. Returns what was made: a checkpoint, or
+    teaches or practice dwells on, ``thing`` what practice shows most; ``blend`` in (0, 1] how much of
+    what was learnt the starter takes. Returns what was made: a checkpoint, or
     the starter's file. Everything else is as in :func:`darkroom.training.loop.train`. Raises UnknownName,
     what is said about the preset, and DarkroomError for a ``start``, ``skill`` or ``thing`` that the
     training cannot use.
     """
     folder = out or Path("runs") / f"{name}-{preset}"
     how: dict[str, Any] = {"resume": resume, "max_minutes": max_minutes, "finish": finish, "quiet": quiet}
-    how |= dwelt_on(name, skill, thing)
+    how |= of_courses(name, skill=skill, thing=thing, blend=blend)
     if name in COURSES:
         course: Callable[..., Path] = function(COURSES[name])
         return course(preset, folder, steps=steps, seed=seed, start=start and locate(start), **how)
@@ -63,13 +65,18 @@ def train(
     return train_recipe(recipe if steps is None else replace(recipe, steps=steps), folder, **how)
 
 
-def dwelt_on(name: str, skill: str | None, thing: str | None) -> dict[str, str]:
-    """What the training ``name`` is to dwell on; DarkroomError for what it cannot."""
+def of_courses(
+    name: str, *, skill: str | None, thing: str | None, blend: float | None
+) -> dict[str, str | float]:
+    """What only some courses can be told; DarkroomError for what the training ``name`` cannot."""
     if skill and name not in {"lesson", "reward"}:
         raise DarkroomError(f"{name} has no single skill; leave --skill out, or train a lesson or reward.")
     if thing and name != "reward":
         raise DarkroomError(f"{name} is about no single thing; leave --thing out, or train a reward.")
-    return {option: value for option, value in (("skill", skill), ("thing", thing)) if value}
+    if blend and name not in {"lesson", "reward"}:
+        raise DarkroomError(f"{name} is not blended; leave --blend out, or train a lesson or reward.")
+    told = {"skill": skill, "thing": thing, "blend": blend}
+    return {option: value for option, value in told.items() if value}
 
 
 def find(name: str, preset: str, seed: int = 0, start: str | None = None) -> Recipe:

@@ -6,7 +6,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, cast
 
+import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from darkroom.disk import whole
 from darkroom.errors import DarkroomError
@@ -72,10 +74,16 @@ def train_on(
     part: str,
     make: Callable[[Starter], Recipe],
     about: dict[str, str],
+    *,
+    blend: float = 1.0,
     **how: Any,
 ) -> Path:
     """Train the painter of a starter on by the recipe that is made of it, in the folder ``part`` of ``out``;
     ``about`` is what the new ``out/starter.safetensors`` says besides its history. Returns that file.
+
+    ``blend`` is how much of the way is taken from the weights that it began with to those that were learnt: a
+    part of it often keeps what was known before and most of what is new (Wortsman et al. 2022, arXiv
+    2109.01903, equation 1). A run that is over can be blended again.
 
     The same call carries on; ``how`` is as in :func:`darkroom.training.loop.train`. Raises what it raises,
     and DarkroomError without a ``start`` and for one of other sizes than the preset's.
@@ -87,9 +95,18 @@ def train_on(
     keep_start(start, out)
     train(recipe, run, **how)
     network = weights(run, recipe)
-    painter = network.painter if isinstance(network, AlignedPainter) else network
-    config = replace(begun.config, about=history(name, recipe, run, begun) | about)
-    return export(Starter(config, cast(Painter, painter), begun.autoencoder), out)
+    painter = cast(Painter, network.painter if isinstance(network, AlignedPainter) else network)
+    move(painter, begun.painter, 1 - blend)
+    told = about if blend == 1 else about | {"blend": f"{blend:g}"}
+    config = replace(begun.config, about=history(name, recipe, run, begun) | told)
+    return export(Starter(config, painter, begun.autoencoder), out)
+
+
+def move(network: nn.Module, other: nn.Module, way: float) -> None:
+    """Move each weight a part of the ``way`` to that of another network of the same shape."""
+    with torch.no_grad():
+        for weight, there in zip(network.parameters(), other.parameters(), strict=True):
+            weight.lerp_(there, way)
 
 
 def beginning(name: str, out: Path, start: Path | None, part: str) -> Starter | None:
