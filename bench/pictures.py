@@ -15,7 +15,7 @@ from darkroom.studio.request import Request
 EXAMPLES = {
     "book": "a green book to the left of a yellow cup",
     "cat": "a cat wearing sunglasses on a beach",
-    "balloon": "a yellow balloon above a house",
+    "umbrella": "a man holding a red umbrella in the rain",
 }
 TITLE = 24
 

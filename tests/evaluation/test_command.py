@@ -64,6 +64,8 @@ def test_an_evaluation_prints_json_and_goes_on_without_making_a_picture_again(
     assert (tmp_path / "out" / "one.png").exists() and (tmp_path / "out" / "hard.png").exists()
     monkeypatch.setattr("darkroom.studio.develop.develop_many", None)  # nothing is left to be made
     assert evaluate(model, examiner=examiner, **settings) == first
+    with pytest.raises(DarkroomError, match="another with --out"):
+        evaluate(model, examiner=examiner, strictly=True, **settings)
     assert "What" in capsys.readouterr().out
 
 

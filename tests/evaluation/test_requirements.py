@@ -80,6 +80,15 @@ def test_a_number_told_exactly_allows_no_more_and_a_name_alone_does():
     assert check([some], found(apples[0])).reasons == ("1 apple, not 2 apples",)
 
 
+def test_strictly_one_means_one():
+    """ "a balloon above a house" is no picture of two houses."""
+    for skill in ("two", "position", "stack", "depth", "three"):
+        scene = draw(philox(17, 0), small_world(), skill)
+        seen, more = truth(scene), replace(truth(scene).things[0], box=Box(0.9, 0.9, 0.98, 0.98))
+        assert check(requirements_of(scene, strictly=True), seen).right
+        assert not check(requirements_of(scene, strictly=True), found(*seen.things, more)).right
+
+
 def test_colours_are_bound_to_their_things():
     told = [Group(("cube",), "red"), Group(("sphere",), "blue"), Only(("cube",), ("red",))]
     right = found(Finding("cube", LEFT, "red"), Finding("sphere", RIGHT, "blue"))

@@ -245,6 +245,11 @@ JSON = st.recursive(
 @given(
     JSON
     | st.builds(
+        lambda links, inputs: {"nodes": [{"id": 3, "type": "KSampler", "inputs": inputs}], "links": links},
+        JSON | st.lists(st.lists(JSON, max_size=3)),
+        JSON | st.lists(st.fixed_dictionaries({"name": st.text(), "link": JSON})),
+    )
+    | st.builds(
         lambda inputs: {"3": {"class_type": "KSampler", "inputs": inputs}},
         st.dictionaries(st.sampled_from(list(SERVER["3"]["inputs"])), JSON),
     )

@@ -91,7 +91,8 @@ def test_prompts_to_practise_are_never_held_out_and_tell_all(start: Starter):
     expected = start.tokenizer.encode(captions, batch["prompts"].shape[1])
     assert (batch["prompts"] == expected.words).all()
     assert batch["wanted"] == [
-        tuple(requirements_of(scenes.scene(i), count)) for i, count in zip(numbers, counts, strict=True)
+        tuple(requirements_of(scenes.scene(i), count, strictly=True))
+        for i, count in zip(numbers, counts, strict=True)
     ]
 
 

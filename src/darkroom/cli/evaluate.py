@@ -31,6 +31,7 @@ from darkroom.cli.output import json_option
     metavar="float32|bfloat16|int8",
     help="Left out, bfloat16 where the processor has it.",
 )
+@click.option("--strictly", is_flag=True, help="Two where a prompt says 'a house' are wrong in every skill.")
 @json_option
 def evaluate(name: str, skills: Sequence[str], **settings: Any) -> None:
     """Measure what a model can do, skill by skill, on combinations held out from its training.

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,17 @@ def evaluate(
     cfg_scale: float | None = None,
     sampler: str | None = None,
     precision: str | None = None,
+    strictly: bool = False,
     examiner: Path = SHIPPED,
 ) -> Report:
     """Measure a model: print the table (or JSON), and leave it with sheets of judged pictures in ``out``.
 
     ``out`` ("runs/evaluate-NAME") keeps every verdict, so that the same call goes on where a stopped one was.
-    What is None is left to model and machine. Raises DarkroomError for unknown names and another's folder.
+    What is None is left to model and machine; ``strictly`` is as in `Plan`. Raises DarkroomError for unknown
+    names and another's folder.
     """
     judge = load(examiner)
-    plan = _plan(world_of(judge), _known(skills), prompts, pictures)
+    plan = replace(_plan(world_of(judge), _known(skills), prompts, pictures), strictly=strictly)
     chosen = {
         "steps": steps,
         "cfg_scale": cfg_scale,
@@ -50,7 +53,7 @@ def evaluate(
         "precision": precision or default_precision(),
     }
     generate, settings = studio(name, chosen)
-    settings |= {"examiner": file_digest(examiner)}
+    settings |= {"examiner": file_digest(examiner), "strictly": strictly}
     journal = Journal(out or Path("runs") / f"evaluate-{Path(name).stem}", settings)
     with _progress(plan.total) as advance:
         run(plan, generate, judge, journal, advance)

@@ -34,7 +34,9 @@ class Looks(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured: ``prompts`` a skill with ``pictures`` each, and the hard ones with theirs."""
+    """What is to be measured: ``prompts`` a skill with ``pictures`` each, and the hard ones with theirs;
+    ``strictly`` "a house" is one house in every skill.
+    """
 
     world: World
     skills: tuple[str, ...]
@@ -42,9 +44,10 @@ class Plan:
     pictures: int = 4
     hard_pictures: int = HARD_PICTURES
     batch: int = 32
+    strictly: bool = False
 
     def of(self, skill: str) -> list[Prompt]:
-        return held_out_prompts(self.world, skill, self.prompts, self.pictures)
+        return held_out_prompts(self.world, skill, self.prompts, self.pictures, self.strictly)
 
     def hard(self) -> list[Prompt]:
         return hard_prompts(self.hard_pictures) if self.hard_pictures else []
@@ -67,7 +70,7 @@ def run(
         prompts = plan.of(skill)
         scenes = [prompt.scene for prompt in prompts if prompt.scene]
         if skill not in journal.trust or journal.trust[skill].scenes != len(scenes):
-            journal.add_trust(skill, measure_trust(scenes, plan.world, judge))
+            journal.add_trust(skill, measure_trust(scenes, plan.world, judge, plan.strictly))
         _judge_all(prompts, plan.batch, generate, judge, journal, advance)
     _judge_all(plan.hard(), plan.batch, generate, judge, journal, advance)
 
@@ -93,13 +96,14 @@ def _judge_all(
         advance(len(some))
 
 
-def measure_trust(scenes: Sequence[Scene], world: World, judge: Looks) -> Trust:
+def measure_trust(scenes: Sequence[Scene], world: World, judge: Looks, strictly: bool = False) -> Trust:
     """How the examiner judges true pictures of the scenes, and pictures in which one thing is wrong."""
     wrong = [broken(scene, world, philox(SEED, i, _BREAK)) for i, scene in enumerate(scenes)]
-    right = sum(_verdicts(scenes, scenes, judge))
-    return Trust(len(scenes), right, len(scenes) - sum(_verdicts(scenes, wrong, judge)))
+    right = sum(_verdicts(scenes, scenes, judge, strictly))
+    return Trust(len(scenes), right, len(scenes) - sum(_verdicts(scenes, wrong, judge, strictly)))
 
 
-def _verdicts(told: Sequence[Scene], shown: Sequence[Scene], judge: Looks) -> Iterator[bool]:
+def _verdicts(told: Sequence[Scene], shown: Sequence[Scene], judge: Looks, strictly: bool) -> Iterator[bool]:
     found = judge.look(np.stack([render(scene, SIDE) for scene in shown]))
-    return (check(requirements_of(scene), seen).right for scene, seen in zip(told, found, strict=True))
+    wanted = (requirements_of(scene, strictly=strictly) for scene in told)
+    return (check(required, seen).right for required, seen in zip(wanted, found, strict=True))

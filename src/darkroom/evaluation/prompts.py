@@ -35,7 +35,9 @@ def _seeds(number: int, pictures: int) -> tuple[int, ...]:
     return tuple(range(_SEEDS_APART * number, _SEEDS_APART * number + pictures))
 
 
-def held_out_prompts(world: World, skill: str, prompts: int, pictures: int) -> list[Prompt]:
+def held_out_prompts(
+    world: World, skill: str, prompts: int, pictures: int, strictly: bool = False
+) -> list[Prompt]:
     """Exact captions of scenes that training never shows; a pure function of its arguments.
 
     The first prompts stay the same when there are to be more.
@@ -46,7 +48,7 @@ def held_out_prompts(world: World, skill: str, prompts: int, pictures: int) -> l
             skill,
             i,
             exact_caption(scene, philox(SEED, i, _CAPTION)),
-            tuple(requirements_of(scene)),
+            tuple(requirements_of(scene, strictly=strictly)),
             _seeds(i, pictures),
             scene,
         )

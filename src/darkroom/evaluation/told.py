@@ -19,19 +19,21 @@ from .requirements import (
     Worn,
 )
 
-# Skills whose captions number or bind what they name; elsewhere more of a kind is no fault, as in GenEval.
+# Skills whose captions number or bind what they name; elsewhere more of a kind is no fault, as in GenEval,
+# unless strictly: "a house" is one house.
 EXACT = frozenset({"count", "colour", "mixed", "arrangement", "worn", "held", "crowd"})
 
 
-def requirements_of(scene: Scene, counts: bool = True) -> list[Requirement]:
+def requirements_of(scene: Scene, counts: bool = True, strictly: bool = False) -> list[Requirement]:
     """What a picture must show for the scene's exact caption; grounds and lights are not judged.
 
-    Unless the caption ``counts``, a crowd is of any number.
+    Unless the caption ``counts``, a crowd is of any number. ``strictly`` no more may be there than is named,
+    whatever the skill.
     """
     if scene.skill == "crowd" and not counts:
         (usual, _), (odd, _) = Counter(t.held for t in scene.things if t.held).most_common()
         return _open_crowd(usual, odd)
-    exactly = scene.skill in EXACT
+    exactly = strictly or scene.skill in EXACT
     of_things = _things(scene, exactly)
     wanted: list[Requirement] = [*dict.fromkeys(of_things)]
     wanted += _no_other_colours(of_things) if exactly else []

@@ -104,7 +104,7 @@ def _graph(text: str) -> Graph:
 
 def _from_editor(values: Mapping[str, Any]) -> Graph:
     """The editor's form with values and links named as the server's form has them."""
-    links = {link[0]: [str(link[1]), link[2]] for link in values.get("links") or () if isinstance(link, list)}
+    links = {str(link[0]): [str(link[1]), link[2]] for link in _lists(values.get("links")) if len(link) > 2}
     graph: dict[str, Node] = {}
     for node in values["nodes"]:
         if not isinstance(node, dict) or "id" not in node or node.get("mode") in (2, 4):  # muted, bypassed
@@ -112,11 +112,17 @@ def _from_editor(values: Mapping[str, Any]) -> Graph:
         kind, widgets = str(node.get("type")), node.get("widgets_values")
         named = zip(WIDGETS.get(kind, ()), widgets if isinstance(widgets, list) else (), strict=False)
         inputs = {name: value for name, value in named if name}
-        for slot in node.get("inputs") or ():
-            if isinstance(slot, dict) and slot.get("link") in links:
-                inputs[str(slot.get("name"))] = links[slot["link"]]
+        slots = node.get("inputs")
+        for slot in slots if isinstance(slots, list) else ():
+            if isinstance(slot, dict) and str(slot.get("link")) in links:
+                inputs[str(slot.get("name"))] = links[str(slot["link"])]
         graph[str(node["id"])] = {"class_type": kind, "inputs": inputs}
     return graph
+
+
+def _lists(value: object) -> list[list[Any]]:
+    """The lists in a list; nothing where it is none."""
+    return [one for one in value if isinstance(one, list)] if isinstance(value, list) else []
 
 
 def _linked(graph: Graph, node: Node, name: str) -> Node | None:

@@ -111,7 +111,10 @@ class Practice:
         return {
             "prompts": tokens.words,
             "prompt letters": tokens.letters,
-            "wanted": [tuple(requirements_of(*each)) for each in zip(told, counts, strict=True)],
+            "wanted": [
+                tuple(requirements_of(scene, count, strictly=True))
+                for scene, count in zip(told, counts, strict=True)
+            ],
         }
 
     def scene(self, index: int) -> Scene:
