@@ -49,9 +49,9 @@ def train(
 
     ``start`` names what to begin with, a file or the name of what ships (a starter: "starter", an examiner:
     "examiner" or "tutor"); ``seed`` chooses the pictures and the first weights, ``skill`` what a lesson
-    teaches or practice dwells on, ``thing`` what practice shows most, ``blend`` in (0, 1] how much of what was
-    learnt the starter takes. Returns what was made: a checkpoint, or the starter's file. Everything else is as
-    in :func:`darkroom.training.loop.train`. Raises UnknownName, what is said about the preset, and
+    teaches or practice dwells on, ``thing`` what practice shows most, ``blend`` in (0, 1] how much of what
+    was learnt the starter takes. Returns what was made: a checkpoint, or the starter's file. Everything else
+    is as in :func:`darkroom.training.loop.train`. Raises UnknownName, what is said about the preset, and
     DarkroomError for a ``start``, ``skill``, ``thing`` or ``blend`` that the training cannot use.
     """
     folder = out or Path("runs") / f"{name}-{preset}"
