@@ -69,18 +69,18 @@ SPREAD = 0.4
 SKILLS = (
     ("one", 0.01),
     ("two", 0.02),
-    ("count", 0.15),
-    ("colour", 0.09),
-    ("position", 0.02),
+    ("count", 0.13),
+    ("colour", 0.08),
+    ("position", 0.15),
     ("stack", 0.03),
-    ("depth", 0.07),
-    ("three", 0.06),
-    ("mixed", 0.20),
-    ("arrangement", 0.07),
-    ("worn", 0.08),
+    ("depth", 0.05),
+    ("three", 0.13),
+    ("mixed", 0.16),
+    ("arrangement", 0.06),
+    ("worn", 0.06),
     ("held", 0.01),
-    ("crowd", 0.12),
-    ("word", 0.07),
+    ("crowd", 0.06),
+    ("word", 0.05),
 )
 _EXACT, _COUNTS, _THING = 5, 6, 7  # the streams of draws: captions, whether they count, what they are about
 
