@@ -87,7 +87,7 @@ def test_a_name_on_the_hub_comes_from_the_cache_and_offline_says_so(own):
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     first, second, third, fourth = made.stdout.strip().splitlines()
     assert first == third == str(snapshot), made.stderr
-    assert "'someone/else' is not in the cache" in second
+    assert "there is no file or folder 'someone/else' here" in second and "not in the cache" in second
     assert "not fetched because a file names it" in fourth
 
 

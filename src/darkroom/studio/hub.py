@@ -68,7 +68,8 @@ def fetch(name: str) -> Path:
                 f"if you trust it, fetch it once: darkroom generate 'a test' -m {name}"
             ) from None
         raise DarkroomError(
-            f"'{name}' is not in the cache and the hub does not answer; go online once, or name a file."
+            f"there is no file or folder '{name}' here; as a name on the hub it is not in the cache, "
+            "and the hub does not answer: check the path, or go online once."
         ) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
