@@ -283,3 +283,22 @@ def test_a_png_of_comfyui_is_read(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "x.png", pnginfo=info)
     told = borrowed(read(tmp_path / "x.png").texts, KNOWN)
     assert told.tool == "ComfyUI" and told.values["seed"] == 2**60 + 1
+
+
+def test_all_that_is_plain_comes_along_and_a_variant_is_told():
+    asked = replace(REQUEST, emphasis="comfy", seed_size=(64, 64), variant="lcm")
+    told = borrowed(Texts(to_json(record(asked)), None), KNOWN)
+    assert told.request() == replace(asked, variant=None)
+    assert len(told.missing) == 1 and "lcm" in told.missing[0]
+
+
+def test_a_variation_of_no_strength_is_none():
+    told = from_infotext(
+        "a cat\nSteps: 20, Seed: 5, Variation seed: 7, Variation seed strength: 0, Size: 64x64", KNOWN
+    )
+    assert told.request().variation_seed is None and not told.missing
+
+
+def test_half_a_character_in_a_workflow_is_replaced():
+    text = json.dumps(SERVER).replace("a ship", r"a \ud83d ship")
+    assert from_workflow(text, KNOWN).request().prompt == "a ? ship"

@@ -143,3 +143,26 @@ def test_the_guide_that_is_named_guides():
 def test_prompts_joined_by_and_go_with_plain_guidance(other):
     with pytest.raises(DarkroomError, match="joined by AND"):
         asked(of("cat AND dog", **other))
+
+
+@pytest.mark.parametrize("emphasis", ["a1111", "plain", "none"])
+def test_words_change_on_the_way_in_every_dialect_but_comfys(emphasis):
+    assert asked(of("[cat:dog:0.25]", emphasis=emphasis)) == [["cat", ""]] * 2 + [["dog", ""]] * 6
+
+
+def test_in_comfys_dialect_no_words_change_and_none_are_joined():
+    read = []
+
+    def reading(text: str, wanted: bool) -> Conditioning:
+        read.append(text)
+        return encode("", wanted)
+
+    for words in ("[cat|dog]", "a cat AND a dog:0.5"):
+        guide_of(of(words, negative="[cat:dog:0.5]", emphasis="comfy"), reading, GRID, Told())
+        assert read == [words, "[cat:dog:0.5]"]
+        read.clear()
+
+
+def test_a_tag_in_a_negative_prompt_is_refused_in_a_sentence():
+    with pytest.raises(DarkroomError, match=r"<lora:ink:0\.8>.*negative prompt; take it out"):
+        with_named_loras(of("cat", negative="blurry <lora:ink:0.8>"))

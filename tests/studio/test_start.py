@@ -14,7 +14,7 @@ from darkroom.diffusion.levels import Flow, Level
 from darkroom.diffusion.prediction import predict_velocity
 from darkroom.diffusion.process import Process
 from darkroom.studio.request import Request
-from darkroom.studio.start import NOISES, Draws, Given, given_of, noise_alone, start_of
+from darkroom.studio.start import NOISES, Draws, Given, given_of, kept, noise_alone, start_of
 
 SHAPE = (2, 4, 4)
 GRID = GRIDS["trailing"](Flow(2.0), 8)
@@ -119,3 +119,11 @@ def test_a_network_that_sees_masks_is_shown_them_and_the_rest_of_the_picture(pic
     assert torch.equal(masked[..., :2], given.latents[..., :2]) and bool((masked[..., 2:] == 0).all())
     blank = start_of(request(), model, Given(), GRID).concat
     assert bool((blank[:, :1] == 1).all() and (blank[:, 1:] == 0).all())
+
+
+def test_a_stroke_within_a_large_cell_makes_it_anew_and_small_cells_are_read_by_one_pixel():
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 17:20, 17:20] = 1
+    large, small = (kept(torch.zeros(1, 2, side, side), torch.zeros(1), mask) for side in (4, 8))
+    assert large is not None and small is not None
+    assert large.mask[0, 0].nonzero().tolist() == [[1, 1]] and not small.mask.any()

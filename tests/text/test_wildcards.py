@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darkroom.errors import InvalidRequest, UnknownName
-from darkroom.text.wildcards import expand
+from darkroom.text.wildcards import escape, expand
 
 
 @pytest.fixture
@@ -136,3 +136,14 @@ def test_any_text_is_read_or_refused_in_a_sentence(text, seed):
 @given(st.text(st.characters(blacklist_characters="{}\\_"), max_size=40), st.integers(0, 9))
 def test_text_without_choices_is_unchanged(text, seed):
     assert expand(text, seed) == text
+
+
+@given(st.text(alphabet="ab{}|:$-\\12_ ", max_size=40), st.integers(0, 2**64))
+def test_escaped_words_mean_themselves_for_every_seed(text, seed):
+    assert expand(escape(text), seed) == text
+
+
+def test_words_without_choices_need_no_escape():
+    for text in ("a (red:1.2) cat", "snake_case {alone}", r"a \(b\)"):
+        assert escape(text) == text
+    assert escape("a {red|blue} cat") == r"a \{red|blue\} cat"

@@ -8,15 +8,19 @@ from threading import Thread
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import ExifTags, Image
 
 from darkroom.disk import whole
 from darkroom.errors import DarkroomError
+from darkroom.studio.expanding import expanded
+from darkroom.studio.pictures import read
 from darkroom.studio.request import Request
 from darkroom.web import promptbook
 from darkroom.web.builder import built
 from darkroom.web.form import CELL, SHAPES, Form, fitted, shape_of, sides
 from darkroom.web.memory import Memory, browser_of, memory_of, sweep
 from darkroom.web.promptbook import NoPrompts, PromptBook, tags_of
+from darkroom.web.session import pixels_of
 
 
 @given(st.sampled_from(list(SHAPES)), st.sampled_from([64, 96, 128, 256, 512, 1024]))
@@ -43,10 +47,12 @@ def test_a_picture_is_fitted_into_pixels(width, height, pixels):
         seed=st.integers(0, 2**64 - 1),
         width=st.sampled_from([64, 112, 144, 128, 200]),
         height=st.sampled_from([64, 112, 144, 128, 200]),
-        steps=st.integers(1, 150),
-        cfg_scale=st.floats(0, 100),
-        sampler=st.sampled_from(["euler", "heun"]),
-        scheduler=st.sampled_from(["karras", "trailing"]),
+        steps=st.none() | st.integers(1, 150),
+        cfg_scale=st.none() | st.floats(0, 100),
+        sampler=st.sampled_from([None, "euler", "heun"]),
+        scheduler=st.sampled_from([None, "karras", "trailing"]),
+        emphasis=st.sampled_from(["a1111", "comfy"]),
+        seed_size=st.sampled_from([None, (64, 128)]),
         noise=st.sampled_from(["philox", "comfy"]),
         cfg_interval=st.sampled_from([None, (0.1, 2.0)]),
         variation_seed=st.just(4),
@@ -54,8 +60,34 @@ def test_a_picture_is_fitted_into_pixels(width, height, pixels):
     )
 )
 def test_reusing_a_request_makes_it_again_also_after_a_reload(request):
-    form = Form.read(json.loads(json.dumps(Form().reusing(request).plain())))
-    assert form.request() == request
+    busy = Form(steps=50, cfg_scale=9.0, sampler="ddim", scheduler="beta")
+    form = Form.read(json.loads(json.dumps(busy.reusing(request).plain())))
+    (again,) = expanded(form.request())
+    assert again == request
+
+
+def test_words_that_were_chosen_are_not_chosen_from_again():
+    (made,) = expanded(Request(prompt=r"a \{red|blue\} cat, {big|small}", negative=r"\_\_x\_\_", seed=3))
+    (again,) = expanded(Form().reusing(made).request())
+    assert (again.prompt, again.negative) == (made.prompt, made.negative)
+    assert "{red|blue}" in made.prompt and made.negative == "__x__"
+
+
+def test_what_has_gone_is_not_remembered():
+    form = Form.read(
+        {"model": "gone", "styles": ["ink", "old"], "shape": "7:5", "prompt": "a cat", "steps": 3}
+    )
+    there = form.offered(["starter"], {"ink": None})
+    assert (there.model, there.styles, there.shape, there.prompt) == ("starter", ("ink",), "1:1", "a cat")
+    assert there.pixels == (128, 128) and Form().offered(["starter"], ()).steps is None
+
+
+def test_a_picture_that_lies_on_its_side_has_the_size_that_it_is_seen_at(tmp_path):
+    for orientation, size in ((1, (40, 30)), (3, (40, 30)), (6, (30, 40)), (8, (30, 40))):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        Image.new("RGB", (40, 30)).save(tmp_path / "phone.jpg", exif=exif)
+        assert pixels_of(tmp_path / "phone.jpg") == size == read(tmp_path / "phone.jpg").pixels.shape[1::-1]
 
 
 def test_what_is_borrowed_from_a_large_model_gets_a_size_of_the_starter():
@@ -181,3 +213,11 @@ def test_what_are_no_prompts_is_refused(tmp_path, text):
 def test_tags_are_short_few_and_in_lower_case():
     assert tags_of(["A", "a", "", " b "]) == ("a", "b")
     assert len(tags_of(map(str, range(100)))) == 20
+
+
+def test_half_a_character_is_not_kept(tmp_path):
+    book = PromptBook(tmp_path, "ann")
+    with pytest.raises(NoPrompts):
+        book.take('["half an emoji \\ud83d here"]')
+    assert book.take('["a whole one \\ud83d\\ude00"]') == 1
+    book.export().encode()

@@ -27,9 +27,11 @@ PLAIN = (
     "model",
     "guidance",
     "clip_skip",
+    "emphasis",
     "noise",
     "variation_seed",
     "variation_strength",
+    "seed_size",
     "guide",
     "cfg_rescale",
     "cfg_interval",
@@ -79,6 +81,8 @@ def _ours(text: str, models: Collection[str]) -> Borrowed:
         taken.missing.append("It was made from another picture, which is not in the file.")
     if request.attached:
         taken.missing.append("What hung on its model is left out.")
+    if request.variant is not None:
+        taken.missing.append(f"Its model was taken for the variant {request.variant}, which is left out.")
     plain = Request(prompt="x", seed=0, count=request.count).to_json()
     told = request.to_json()
     said = {name: value for name, value in told.items() if value != plain.get(name) or name == "model"}
@@ -135,8 +139,9 @@ def _from_elsewhere(
     taken.known("sampler", lambda name: _method(name)[0])
     taken.known("scheduler", _scheduler)
     taken.known("model", lambda name: _model(str(name), models))
-    if "variation_strength" not in taken.values:
-        taken.values.pop("variation_seed", None)
+    if not taken.values.get("variation_strength"):  # 0 is how other tools say that there is none
+        for name in ("variation_seed", "variation_strength"):
+            taken.values.pop(name, None)
     return Borrowed(tool, taken.values, said, tuple(taken.missing))
 
 

@@ -161,5 +161,5 @@ def _text(graph: Graph, node: Node | None) -> str | None:
     for one in _above(graph, node):
         for name in ("text", "text_g", "t5xxl", "clip_l"):
             if name in one["inputs"] and isinstance(value := _value(graph, one, name), str):
-                return value
+                return value.encode(errors="replace").decode()  # JSON can hold half characters
     return None

@@ -29,7 +29,7 @@ from darkroom.studio.attachments import Lora
 from darkroom.studio.guides import MAX_RATIO
 from darkroom.studio.home import find
 from darkroom.studio.request import Request
-from darkroom.text.prompt import TAG, Branch, parse
+from darkroom.text.prompt import TAG, Branch, Dialect, parse
 
 SLACK = 1e-9
 """Shares of the steps that differ by less are the same."""
@@ -63,9 +63,11 @@ class Stretch:
 def with_named_loras(request: Request, find: Callable[[str, str], Path] = find) -> Request:
     """The request with each ``<lora:name:weight>`` of its prompt attached, and out of the words.
 
-    ``find`` gives the file of a kind and a name. Raises DarkroomError for a name without a file, and for a
-    tag of another kind.
+    ``find`` gives the file of a kind and a name. Raises DarkroomError for a name without a file, for a tag of
+    another kind, and for one in the negative prompt.
     """
+    if tag := TAG.search(request.negative):
+        raise InvalidRequest(f"'{tag[0]}' means nothing in a negative prompt; take it out.")
     told = parse(request.prompt)
     if told.unsupported:
         raise InvalidRequest(f"'{told.unsupported[0]}' in the prompt cannot be followed; take it out.")
@@ -85,7 +87,8 @@ def guide_of(
     Raises InvalidRequest for AND in a negative prompt, and with a guide that knows no sums.
     """
     steps = len(grid)
-    positive, negative = parse(request.prompt).branches, parse(request.negative).branches
+    dialect: Dialect = "comfy" if request.emphasis == "comfy" else "a1111"
+    positive, negative = (parse(text, dialect).branches for text in (request.prompt, request.negative))
     if len(negative) > 1:
         raise InvalidRequest("a negative prompt cannot be joined by AND; list what to keep out with commas.")
     if (len(positive) > 1 or positive[0].weight != 1) and not only_cfg(request):

@@ -31,8 +31,8 @@ MAX_CLIP_SKIP = 12
 VARIANTS = ("eps", "v", "lcm", "turbo", "lightning")
 """What files of Stable Diffusion may not say: what the network predicts, or how it was distilled."""
 EMPHASES = ("a1111", "comfy", "plain", "none")
-"""How weights in a prompt act: as in A1111, with or without its normalisation (plain), as in ComfyUI, or
-not at all: then brackets are brackets."""
+"""How weights in a prompt act: as in A1111, with or without its normalisation (plain), as in ComfyUI, which
+knows no words that change on the way, or not at all: then brackets of weights are brackets."""
 PAIRS = ("seed_size", "cfg_interval")
 """Fields of two numbers, which JSON knows as lists."""
 MAX_PROMPT = 8000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from darkroom.diffusion.brownian import Brownian
 from darkroom.diffusion.editing import inpaint
@@ -27,6 +27,8 @@ NOISES: dict[str, Callable[[Sequence[int], Sequence[int]], Noise]] = {
 }
 """Who draws the noise, of seeds and the shape of a row."""
 
+SMALL_CELL = 8
+"""Pixels a side of a latent, up to which masks are read as other tools read them."""
 OURS = "philox", "brownian"
 """Those whose draws need no order: the start is the same with both."""
 
@@ -164,8 +166,14 @@ def beside(model: Model, mask: Tensor | None, masked: Tensor | None, shape: Sequ
 
 
 def kept(known: Tensor | None, eps: Tensor, mask: Tensor | None) -> Kept | None:
-    """What stays of the picture, at the latents' size."""
+    """What stays of the picture, at the latents' size.
+
+    One pixel decides for a small cell, as in other tools; a stroke would be lost in large ones, which are
+    made anew where they are painted at all.
+    """
     if known is None or mask is None:
         return None
-    small = interpolate(mask, known.shape[-2:])  # nearest, as other tools have it
+    shape = known.shape[-2:]
+    large = mask.shape[-1] > SMALL_CELL * shape[-1]
+    small = adaptive_max_pool2d(mask, shape) if large else interpolate(mask, shape)
     return Kept(known, eps, (small >= 0.5).float())

@@ -15,13 +15,14 @@ they are.
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from darkroom.errors import InvalidRequest, UnknownName
+from darkroom.errors import DarkroomError, InvalidRequest, UnknownName
 
 STREAM = 2**63
 """Choices are drawn far from the streams of the noise, which count from 0."""
@@ -41,6 +42,14 @@ def expand(text: str, seed: int, index: int = 0, folder: Path | None = None) -> 
     """
     key = np.array([seed % 2**64, (STREAM + index) % 2**64], dtype=np.uint64)
     return _Reader(np.random.Philox(key=key), folder).read(text)
+
+
+def escape(text: str) -> str:
+    """What :func:`expand` reads as ``text``, for any seed: for words that were chosen before."""
+    with suppress(DarkroomError):
+        if expand(text, 0) == text:
+            return text
+    return re.sub(r"[{}_]", r"\\\g<0>", text)
 
 
 class Option(NamedTuple):

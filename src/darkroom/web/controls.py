@@ -152,7 +152,7 @@ class Easel(Element, component="assets/mask.js"):
 
     def __init__(self, painted: Handler) -> None:
         super().__init__()
-        said(self, source="data:,", width=1, height=1, painting=False)
+        said(self, source="data:,", width=1, height=1, painting=False, turn=0)
         self.on("mask", lambda event: painted(str(event.args or "")))
 
 

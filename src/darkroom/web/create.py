@@ -30,7 +30,8 @@ class Create:
 
     def __init__(self, session: Session, go: Callable[[str, Request | None, str], None]) -> None:
         self.session, self.go = session, go
-        self.form = Form.read(session.memory.get("form", first_settings("starter")))
+        form = Form.read(session.memory.get("form", first_settings("starter")))
+        self.form = form.offered(known_models(), own_styles())
         self.developed: Form | None = None
         with Box("bench"):
             with Box():
@@ -161,11 +162,16 @@ class Create:
         except DarkroomError as error:
             self.session.say(str(error), bad=True)
 
-    def _fill(self, form: Form) -> None:
-        self.form = form
+    def _fill(self, asked: Form) -> None:
+        self.form = form = asked.offered(known_models(), own_styles())
+        if form.model != asked.model:
+            self.session.say(
+                f"There is no model named '{asked.model}' here any more; the {form.model} is set."
+            )
         self.builder.clear()
         self.prompt.value = form.prompt
         self.settings.fill(form)
+        self.session.run(self._tell_unknown(form.prompt))
         self._changed()
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from darkroom.errors import DarkroomError, InvalidRequest
 from darkroom.studio.borrowing import borrowed
 from darkroom.studio.pictures import Texts, decode, read
-from darkroom.studio.request import MAX_SEED, Request, random_seed
+from darkroom.studio.request import Request, random_seed
 from darkroom.web.controls import Box, Drop, Easel, Field, Press, said
 from darkroom.web.detail import Acts, compare_with
-from darkroom.web.form import fitted
+from darkroom.web.form import LARGEST_SEED, as_typed, fitted
 from darkroom.web.models import first_settings, known_models, most_pixels
 from darkroom.web.pictures import GIVEN
 from darkroom.web.prints import EDIT_TAG, Print, Prints, edited
@@ -39,7 +39,7 @@ class Edit:
         self.kept: dict[str, Any] = dict(session.memory.get("edit") or {})
         self.path: Path | None = None
         self.origin: Request | None = None
-        self.source = ""
+        self.source, self.turn = "", 0
         with Box("bench"):
             with Box():
                 self._easel()
@@ -83,7 +83,7 @@ class Edit:
             with Box("row tight").style("align-items: end; flex-wrap: nowrap"):
                 with Box("grow"):
                     seed = kept.get("seed", random_seed())
-                    self.seed = self._field("seed", "number", "Seed", seed, min=0, max=MAX_SEED, step=1)
+                    self.seed = self._field("seed", "number", "Seed", seed, min=0, max=LARGEST_SEED, step=1)
                 Press("Another seed", self._roll, "icon", "dice")
             self.count = self._field("count", "range", "Pictures", 4, min=1, max=12, step=1)
         with Box("part"):
@@ -143,7 +143,7 @@ class Edit:
             self._refused(str(error))
             return
         self._keep("made", picture)
-        if request is not None:
+        if request is not None and request.model in known_models():
             self.model.value = request.model
 
     def _take(self, path: Path, source: str, fresh: bool = True) -> None:
@@ -154,9 +154,11 @@ class Edit:
         width, height = pixels_of(path)
         said(self.easel, source=source, width=width, height=height)
         if fresh:
+            self.turn += 1
+            said(self.easel, turn=self.turn)
             self._painted("")
             if self.origin is not None:
-                self.prompt.value = self.origin.prompt
+                self.prompt.value = as_typed(self.origin).prompt
         self.drop.set_visibility(False)
         self.bed.set_visibility(True)
 
@@ -191,7 +193,7 @@ class Edit:
         if self.way == "vary":
             return self._variation()
         # a copy of the picture among the uploads stays as long as a job needs it
-        start = self.session.service.keep_upload(self.path.read_bytes())
+        start = self.session.service.keep_upload(self._bytes(self.path))
         width, height = fitted(*pixels_of(self.path), most_pixels(self.model.value))
         request = Request(
             prompt=self.prompt.value,
@@ -203,6 +205,12 @@ class Edit:
         )
         return replace(request, mask=self._mask()) if self.way == "part" else request
 
+    def _bytes(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError:
+            raise InvalidRequest("the picture is here no longer; drop it once more.") from None
+
     def _variation(self) -> Request:
         if self.origin is None:
             raise InvalidRequest(
@@ -211,6 +219,7 @@ class Edit:
         return replace(
             self.origin,
             prompt=self.prompt.value,
+            negative=as_typed(self.origin).negative,
             count=int(self.count.value),
             variation_seed=int(self.seed.value),
             variation_strength=float(self.nearness.value),

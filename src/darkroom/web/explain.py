@@ -7,11 +7,14 @@ from typing import Any
 from nicegui.element import Element
 
 from darkroom.diffusion.grids import GRIDS
-from darkroom.errors import DarkroomError, InvalidRequest
-from darkroom.studio.request import MAX_SEED, Request
+from darkroom.errors import DarkroomError
+from darkroom.families.starter import DEFAULTS
+from darkroom.studio.expanding import expanded
+from darkroom.studio.request import Request
 from darkroom.studio.threads import in_passing
 from darkroom.web import story
 from darkroom.web.controls import Box, Choice, Field, Press, said
+from darkroom.web.form import LARGEST_SEED, as_typed
 from darkroom.web.matrix import Matrix
 from darkroom.web.models import ships
 from darkroom.web.session import Session
@@ -77,7 +80,7 @@ class Explain:
             self.prompt.on("enter", self.ask, args=[])
             self.press = Press("Show me", self.ask, "main", "play")
             with Box("more"):
-                self.seed = Field("number", "Seed", request.seed, min=0, max=MAX_SEED, step=1)
+                self.seed = Field("number", "Seed", request.seed, min=0, max=LARGEST_SEED, step=1)
                 self.steps = Field("range", "Steps", request.steps, min=2, max=30, step=1)
                 self.scale = Field("range", "Guidance", request.cfg_scale, min=1, max=10, step=0.5)
                 names = {name: grid.label for name, grid in GRIDS.items()}
@@ -87,15 +90,16 @@ class Explain:
     def ask(self) -> None:
         """Explain what the fields say."""
         try:
-            self.request = Request(
+            asked = replace(
+                self.request,
                 prompt=self.prompt.value,
                 seed=int(self.seed.value),
                 steps=int(self.steps.value),
                 cfg_scale=float(self.scale.value),
-                sampler=self.request.sampler,
                 scheduler=self.scheduler.value,
             )
-        except InvalidRequest as error:
+            (self.request,) = expanded(asked)
+        except DarkroomError as error:
             self.session.say(str(error), bad=True)
             return
         self.show()
@@ -105,11 +109,13 @@ class Explain:
         if not ships(request.model) or request.guide != "cfg" or request.init_image:
             self.session.say("Explain tells of pictures that the starter made from words alone.")
             return
-        names = ("prompt", "seed", "steps", "cfg_scale", "scheduler")
-        fields = (self.prompt, self.seed, self.steps, self.scale, self.scheduler)
+        request = replace(request, count=1).filled(**DEFAULTS)
+        self.request = request = replace(request, steps=min(request.steps or 12, 60))
+        names = ("seed", "steps", "cfg_scale", "scheduler")
+        fields = (self.seed, self.steps, self.scale, self.scheduler)
         for name, field in zip(names, fields, strict=True):
             field.value = getattr(request, name)
-        self.request = replace(request, count=1, steps=min(request.steps or 12, 60))
+        self.prompt.value = as_typed(request).prompt
         self.show()
 
     def show(self) -> None:

@@ -1,12 +1,13 @@
 """What is set on the page, as one value that makes requests and that a picture's request fills again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import sqrt
 from typing import Any
 
-from darkroom.studio.request import Request, random_seed
-from darkroom.web.models import LARGEST_SIDE, SIDE, ships
+from darkroom.studio.request import PAIRS, Request, random_seed
+from darkroom.text.wildcards import escape
+from darkroom.web.models import LARGEST_SIDE, SIDE, first_settings, ships
 
 SHAPES: dict[str, tuple[int, int]] = {
     "1:1": (1, 1),
@@ -21,15 +22,19 @@ NAMES = ("prompt", "negative", "model", "steps", "cfg_scale", "sampler", "schedu
 FURTHER = (
     "guidance",
     "clip_skip",
+    "emphasis",
     "noise",
     "variation_seed",
     "variation_strength",
+    "seed_size",
     "guide",
     "cfg_rescale",
     "cfg_interval",
     "pag_scale",
     "reuse",
 )
+LARGEST_SEED = 2**53 - 1
+"""That is typed: browsers round larger whole numbers."""
 DEFAULTS = {one.name: one.default for one in fields(Request)}
 CELL = 16
 """Sides are multiples of it: every model here draws them."""
@@ -73,15 +78,18 @@ class Form:
         return Request(**(values | self.further | changes))
 
     def reusing(self, request: Request) -> "Form":
-        """The settings that make a picture's request again; the seed is locked, styles are in its words."""
+        """The settings that make a picture's request again; the seed is locked, styles are in its words.
+
+        What it left to the model is left to it again.
+        """
         size = (request.width, request.height) if request.width and request.height else None
         shape, side = shape_of(*size) if size else (self.shape, None)
         fits = size is None or (side is not None and sides(shape, side) == size)
-        values = {name: getattr(request, name) for name in NAMES}
+        values = {name: getattr(as_typed(request), name) for name in NAMES}
         further = {name: getattr(request, name) for name in FURTHER}
         return replace(
             self,
-            **{name: value for name, value in values.items() if value is not None},
+            **values,
             styles=(),
             shape=shape,
             side=side,
@@ -91,6 +99,11 @@ class Form:
             further={name: value for name, value in further.items() if value != DEFAULTS[name]},
         )
 
+    def offered(self, models: Collection[str], styles: Collection[str]) -> "Form":
+        """The settings with what there is: without styles that have gone, and with a model that is here."""
+        form = replace(self, styles=tuple(name for name in self.styles if name in styles))
+        return form if self.model in models else replace(form, **first_settings("starter"))
+
     def borrowing(self, values: Mapping[str, Any]) -> "Form":
         """The settings that anybody's picture tells; where its model is not here, in a size that ours has.
 
@@ -99,7 +112,8 @@ class Form:
         width, height = values.get("width"), values.get("height")
         if width and height and ships(values.get("model", self.model)) and width * height > LARGEST_SIDE**2:
             width, height = fitted(width, height, SIDE**2)
-        told: dict[str, Any] = {"model": self.model, "seed": self.seed, **values}
+        kept = {name: getattr(self, name) for name in NAMES if name not in ("prompt", "negative")}
+        told: dict[str, Any] = kept | dict(values)
         return self.reusing(Request(**(told | {"width": width, "height": height})))
 
     def plain(self) -> dict[str, Any]:
@@ -111,14 +125,21 @@ class Form:
         """What ``plain`` wrote; unknown names are left out."""
         names = {one.name for one in fields(Form)}
         known = {name: value for name, value in (values or {}).items() if name in names}
+        if known.get("shape") not in SHAPES:
+            known.pop("shape", None)
         for name in ("styles", "size"):
             if known.get(name) is not None:
                 known[name] = tuple(known[name])
         further = dict(known.get("further") or {})
-        if further.get("cfg_interval"):
-            further["cfg_interval"] = tuple(further["cfg_interval"])
+        for name in further.keys() & PAIRS:
+            further[name] = tuple(further[name])
         known["further"] = further
         return Form(**known)
+
+
+def as_typed(request: Request) -> Request:
+    """A picture's request with its words as they are to be typed, where braces stand for choices."""
+    return replace(request, prompt=escape(request.prompt), negative=escape(request.negative))
 
 
 def sides(shape: str, side: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Samplers and step counts side by side, all from one seed: a job like any other."""
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from darkroom.errors import DarkroomError
 from darkroom.studio.request import Request
 from darkroom.studio.serving.jobs import JobView, Status
 from darkroom.web.controls import Box, Press, said
+from darkroom.web.form import as_typed
 from darkroom.web.jobcard import progress_words
 from darkroom.web.session import Session, data_url, source_of
 
@@ -52,32 +54,39 @@ class Matrix:
 
     def take(self, request: Request) -> None:
         """What to make; the table shows the pictures of the last time, if it was the same."""
-        self.request = request
+        before, self.request = self.request, request
+        if before is not None and shared(before) != shared(request):
+            self._clear()
         kept = self.session.memory.get("matrix") or {}
-        if kept.get("seed") == request.seed and kept.get("prompt") == request.prompt:
+        if kept.get("shared") == shared(request):
             try:
                 view = self.session.service.view(kept["job"])
             except DarkroomError:
                 return
             self._follow(view)
 
+    def _clear(self) -> None:
+        """Leave the pictures of another request, and what is still being made of it."""
+        if self.running is not None:
+            self.running.cancel()
+            self.cancel()
+        self.running = self.job = None
+        self.words.says("")
+        for cell in self.cells:
+            cell.clear()
+
     def make(self) -> None:
         """Submit all."""
         assert self.request is not None
-        requests = [replace(self.request, sampler=name, steps=steps) for name in self.ways for steps in STEPS]
+        request = as_typed(self.request)
+        requests = [replace(request, sampler=name, steps=steps) for name in self.ways for steps in STEPS]
+        latest = f"{TAG} {self.session.client.id}"
         try:
-            view = self.session.service.submit(
-                requests,
-                owner=self.session.owner,
-                tag=TAG,
-                previews=2,
-                latest=f"{TAG} {self.session.client.id}",
-            )
+            view = self.session.submit(requests, tag=TAG, previews=2, latest=latest)
         except DarkroomError as error:
             self.session.say(str(error), bad=True)
             return
-        kept = {"job": view.id, "seed": self.request.seed, "prompt": self.request.prompt}
-        self.session.memory.keep("matrix", kept)
+        self.session.memory.keep("matrix", {"job": view.id, "shared": shared(self.request)})
         self._follow(view)
 
     def cancel(self) -> None:
@@ -114,3 +123,9 @@ class Matrix:
             with cell:
                 said(Box(tag="img"), alt="", src=source)
         said(cell.default_slot.children[0], src=source)
+
+
+def shared(request: Request) -> dict[str, Any]:
+    """What all pictures of the table have from a request."""
+    values = json.loads(json.dumps(request.to_json()))  # as it is remembered
+    return {name: value for name, value in values.items() if name not in ("sampler", "steps")}

@@ -148,4 +148,6 @@ def _kept(row: dict[str, Any]) -> Kept:
     words, negative, tags = row["prompt"], row.get("negative", ""), row.get("tags", ())
     if not (isinstance(words, str) and isinstance(negative, str) and words.strip()):
         raise TypeError
+    for text in (words, negative, *map(str, tags)):
+        text.encode()  # raises ValueError for half a character, which no page could be sent
     return Kept(str(row.get("name") or secrets.token_urlsafe(8)), words, negative, tags_of(map(str, tags)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nicegui import background_tasks, ui
 from nicegui.client import Client
-from PIL import Image
+from PIL import ExifTags, Image
 
 from darkroom.errors import DarkroomError, UnknownName
 from darkroom.studio import home
@@ -122,9 +122,10 @@ def data_url(pixels: "np.ndarray") -> str:
 
 
 def pixels_of(path: Path) -> tuple[int, int]:
-    """Width and height of a picture that was checked before."""
+    """Width and height, upright, of a picture that was checked before."""
     with Image.open(path) as image:
-        return image.size
+        lies = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return (image.height, image.width) if lies else image.size
 
 
 def pictures_of(view: "JobView") -> list[tuple[str, Request]]:

@@ -5,9 +5,9 @@ from typing import Any
 
 from darkroom.diffusion.grids import GRIDS
 from darkroom.diffusion.samplers import SAMPLERS
-from darkroom.studio.request import MAX_SEED, random_seed
+from darkroom.studio.request import random_seed
 from darkroom.web.controls import Box, Choice, Field, Handler, Press, said
-from darkroom.web.form import SHAPES, Form, sides
+from darkroom.web.form import LARGEST_SEED, SHAPES, Form, sides
 from darkroom.web.models import LARGEST_SIDE, ships
 
 SIDES = (64, 96, 128, 160, 192, 256, 384, 512, 768, 1024)
@@ -134,7 +134,7 @@ class Settings:
     def _seed(self) -> None:
         with Box("row tight").style("align-items: end; flex-wrap: nowrap"):
             with Box("grow"):
-                self._field("seed", "number", "Seed", int, min=0, max=MAX_SEED, step=1)
+                self._field("seed", "number", "Seed", int, min=0, max=LARGEST_SEED, step=1)
             Press("Another seed", self.roll, "icon", "dice")
             self.lock = Press("Keep the seed", self._turn_lock, "icon", "unlock")
             self.locked = Press("The seed is kept", self._turn_lock, "icon", "lock")

@@ -1,7 +1,7 @@
 // A picture to paint on: what is painted is to be made anew. Emits the mask as a PNG, white where painted.
 const LONGEST = 1024;
 export default {
-  props: { source: String, width: Number, height: Number, painting: Boolean, start: String },
+  props: { source: String, width: Number, height: Number, painting: Boolean, start: String, turn: Number },
   emits: ["mask"],
   template: `
     <div class="easel">
@@ -26,7 +26,7 @@ export default {
     wide() { return Math.round(this.width * this.scale); },
     high() { return Math.round(this.height * this.scale); },
   },
-  watch: { source() { this.strokes = []; this.base = null; this.$nextTick(this.draw); } },
+  watch: { source() { this.begin(); }, turn() { this.begin(); } }, // another picture, or the same one anew
   mounted() {
     if (!this.start) return;
     const image = new Image();
@@ -34,6 +34,7 @@ export default {
     image.src = this.start;
   },
   methods: {
+    begin() { this.strokes = []; this.base = null; this.$nextTick(this.draw); },
     at(event) {
       const box = this.$refs.sheet.getBoundingClientRect();
       return [((event.clientX - box.left) / box.width) * this.wide, ((event.clientY - box.top) / box.height) * this.high];

@@ -11,7 +11,7 @@ export default {
       </div>
       <div class="strip" ref="strip" role="group" aria-label="Film strip: the picture at each step" @mouseleave="looking = null">
         <button v-for="(frame, i) in frames" :key="i" class="frame" :aria-label="'Step ' + frame.step" :class="{on: looking === i}"
-          @mouseenter="looking = i" @focus="looking = i" @blur="looking = null" @click="looking = looking === i ? null : i"><img :src="frame.src" alt="" /></button>
+          @mouseenter="looking = i" @focus="looking = i" @blur="looking = null" @click="looking = i"><img :src="frame.src" alt="" /></button>
         <div v-for="i in Math.max(0, 16 - frames.length)" :key="'blank' + i" class="frame blank"></div>
       </div>
       <div class="words" aria-live="polite">{{ words }}</div>
