@@ -93,10 +93,18 @@ def test_between_has_ends_where_logsnr_is_infinite():
 
 @given(st.integers(1, 50), st.floats(0.001, 1))
 def test_strength_keeps_the_last_steps(steps, strength):
-    whole = trailing(Flow(), steps)
-    part = whole.cut(strength)
-    assert len(part) == max(1, round(steps * strength))
-    assert torch.equal(part.levels.sigma, whole.levels.sigma[-len(part) - 1 :])
+    for schedule, least, most in ((Flow(), 0, 1), (VP.linear(), -1, 0)):
+        whole = trailing(schedule, steps)
+        part = whole.cut(strength)
+        assert len(part) == 1 or least - 1e-9 <= len(part) - steps * strength <= most + 1e-9
+        assert torch.equal(part.levels.sigma, whole.levels.sigma[-len(part) - 1 :])
+
+
+@pytest.mark.parametrize(("steps", "strength", "down", "up"), [(25, 0.75, 18, 19), (30, 0.75, 22, 23)])
+def test_steps_of_a_strength_are_those_of_diffusers(steps, strength, down, up):
+    assert len(trailing(VP.linear(), steps).cut(strength)) == down == int(min(steps * strength, steps))
+    theirs = steps - int(max(steps - min(steps * strength, steps), 0))
+    assert len(trailing(Flow(), steps).cut(strength)) == up == theirs
 
 
 @pytest.mark.parametrize("strength", [0.0, -1.0, 1.01, math.nan])

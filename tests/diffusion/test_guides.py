@@ -195,6 +195,15 @@ def test_cfg_plus_plus_with_a_grid_for_each_row():
             assert both(Flow().at(times[i]))[row] == alone(Flow().at(times[i, row]))
 
 
+def test_cfg_plus_plus_on_one_grid_for_rows_at_levels_of_their_own():
+    grid = Grid(Flow(), Flow().at(torch.linspace(1, 0, 5, dtype=torch.float64)))
+    scale = cfg_plus_plus(0.6, grid)
+    for rows in (3, 5):
+        times = torch.linspace(1, 0.2, rows, dtype=torch.float64)
+        alone = [scale(Flow().at(time)) for time in times]
+        torch.testing.assert_close(scale(Flow().at(times)), torch.stack(alone))
+
+
 # ---- side by side, and row by row
 
 

@@ -147,6 +147,15 @@ def test_variations_turn_the_start_as_a1111_does(strength):
         torch.testing.assert_close(varied(one, two, strength)[row], slerp(strength, one[row], two[row]))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_variation_of_a_low_picture_starts_from_noise_as_strong(rows):
+    one, two = (Philox.run(seed, 40, (4, rows, 6), dtype=torch.float64)(0) for seed in (3, 80))
+    for strength in (0.01, 0.5):
+        start = varied(one, two, strength)
+        assert start.std() == pytest.approx(1, abs=0.1) and start.abs().max() < 6
+    torch.testing.assert_close(varied(one, two, 1e-4), one, rtol=0, atol=2e-3)
+
+
 def test_a_variation_towards_itself_is_itself():
     start = Philox.run(3, 1, SHAPE)(0)
     assert torch.equal(varied(start, start, 0.3), start)

@@ -100,8 +100,11 @@ def test_the_whole_path_ends_at_the_truth(method, path):
 
 @METHODS
 @pytest.mark.parametrize("steps", [1, 2, 9])
-def test_the_questions_that_are_announced_are_asked(method, steps):
-    asked, grid = [], trailing(VP.linear(), steps)
+@pytest.mark.parametrize("end", ["clean", "noisy"])
+def test_the_questions_that_are_announced_are_asked(method, steps, end):
+    asked, grid = [], trailing(VP.linear(), steps + (end == "noisy"))
+    if end == "noisy":
+        grid = Grid(grid.schedule, grid.levels.rows(slice(0, -1)))
 
     def denoise(x, level):
         asked.append(level)
@@ -152,7 +155,9 @@ def test_tcd_leads_from_ddim_to_lcm(schedule):
             sample(sampling, TWO_PEAKS.denoise)
             for sampling in (tcd(start(grid), grid, noise, gamma=gamma), other(start(grid), grid, noise))
         )
-        torch.testing.assert_close(found, expected, rtol=2e-2 * gamma + 1e-9, atol=2e-2 * gamma + 1e-9)
+        # a table's first time has a little noise, of which tcd keeps some
+        slack = 2e-2 if gamma and schedule in ("vp", "zero") else 1e-9
+        torch.testing.assert_close(found, expected, rtol=slack, atol=slack)
 
 
 DRAWING = {"ddim": {"eta": 1.0}} | {m.name: {} for m in SAMPLERS.values() if m.stochastic and m.order}

@@ -18,7 +18,7 @@ from darkroom.studio.models import load_model
 from darkroom.studio.request import Request
 
 PROMPT, NEGATIVE, SEED, SIDE = "a red cat, and a dog", "blurred", 3, 64
-STRENGTH = 0.75
+STRENGTH = 0.7
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
 SCHEDULERS = {
     "euler": ("EulerDiscreteScheduler", {"timestep_spacing": "leading"}, "leading"),

@@ -192,7 +192,8 @@ def cfg_plus_plus(scale: float, grid: Grid) -> LevelFunction:
     """
 
     def at(level: Level) -> Tensor:
-        logsnr, here = grid.levels.logsnr.to(level.alpha), level.logsnr
+        here = level.logsnr
+        logsnr = left(grid.levels.logsnr.to(level.alpha), here[None])
         # a level that was rounded on its way is not its own successor
         later = (logsnr > here) & ~logsnr.isclose(here, rtol=1e-5, atol=1e-5)
         after = torch.where(later, logsnr, torch.inf).amin(0)

@@ -12,12 +12,15 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 SEEDS = 2**64
 """Seeds and streams are whole numbers below this."""
 
 AHEAD = 2**15
 """Values of a row that are drawn ahead at most."""
+FEWEST_ROWS = 4
+"""Of latents, from which on columns turn by themselves."""
 
 
 class Noise(Protocol):
@@ -97,13 +100,15 @@ def varied(start: Tensor, other: Tensor, strength: float) -> Tensor:
     """A variation of a picture: what it starts from, turned by ``strength`` in [0, 1] towards another start.
 
     Both (B, C, H, W). Each pair of columns turns on the great circle through it, as with A1111's variation
-    seed; where they are about parallel the way is straight.
+    seed; of low pictures, whose columns all but lie on a line, the whole turns. Where two are about parallel
+    the way is straight.
     """
-    lengths = start.norm(dim=2, keepdim=True) * other.norm(dim=2, keepdim=True)
-    cosine = (start * other).sum(2, keepdim=True) / lengths.clamp(min=torch.finfo(start.dtype).tiny)
+    parts = (2,) if start.shape[2] >= FEWEST_ROWS else (1, 2, 3)
+    lengths = vector_norm(start, dim=parts, keepdim=True) * vector_norm(other, dim=parts, keepdim=True)
+    cosine = (start * other).sum(parts, keepdim=True) / lengths.clamp(min=torch.finfo(start.dtype).tiny)
     angle = cosine.clamp(-1, 1).acos()
     turned = (((1 - strength) * angle).sin() * start + (strength * angle).sin() * other) / angle.sin()
-    return torch.where(cosine > 0.9995, torch.lerp(start, other, strength), turned)
+    return torch.where(cosine.abs() > 0.9995, torch.lerp(start, other, strength), turned)
 
 
 def resized(start: Tensor, small: Tensor) -> Tensor:

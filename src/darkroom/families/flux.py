@@ -13,6 +13,7 @@ from torch import nn
 from darkroom.diffusion.levels import Flow
 from darkroom.diffusion.prediction import predict_velocity
 from darkroom.diffusion.process import Process
+from darkroom.errors import DarkroomError
 from darkroom.families.checks import check_inputs, check_latents, check_text
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, laid
@@ -92,12 +93,17 @@ def load(source: Source, options: Options) -> LatentModel:
 def process_of(told: Mapping[str, Any] | None, guided: bool, patch: int) -> Callable[[int, int], Process]:
     """The flow for a size in pixels: shifted by the number of patches, as its scheduler's config says.
 
-    Without a config dev is shifted so and schnell is not.
+    Without a config dev is shifted so and schnell is not. Raises DarkroomError for shifts unknown here.
     """
     told = told or {"use_dynamic_shifting": guided}
     if not told.get("use_dynamic_shifting"):
         fixed = Process(Flow(told.get("shift", 1.0)), predict_velocity)
         return lambda width, height: fixed
+    if (how := told.get("time_shift_type") or "exponential") != "exponential" or told.get("shift_terminal"):
+        raise DarkroomError(
+            f"the scheduler of this model shifts times in a way unknown here ({how}, to the end "
+            f"{told.get('shift_terminal')}); use another model."
+        )
     line = (
         told.get("base_image_seq_len", 256),
         told.get("max_image_seq_len", 4096),

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from darkroom.families.checks import check_latents, check_text
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, laid
-from darkroom.families.schedules import vp_process
-from darkroom.families.sd import FEW, PREDICTIONS
+from darkroom.families.schedules import CALLED, vp_process
+from darkroom.families.sd import FEW
 from darkroom.families.source import Source
 from darkroom.families.words import t5_encoder, texts_of
 from darkroom.networks.conditioning import Conditioning
@@ -76,7 +76,7 @@ def load(source: Source, options: Options) -> LatentModel:
         network = PixArt(config)
     t5 = t5_encoder(source, "text_encoder", options, length=1)
     told: Mapping[str, Any] = SCHEDULE | dict(source.configs.get("scheduler", {}))
-    process = vp_process(told, PREDICTIONS.get(options.variant or ""))
+    process = vp_process(told, CALLED.get(options.variant or ""))
     sized = config.use_additional_conditions
     side = 8 * config.sample_size
     return LatentModel(
@@ -88,7 +88,7 @@ def load(source: Source, options: Options) -> LatentModel:
         process_at=lambda width, height: process,
         defaults={"width": side, "height": side, **FEW.get(options.variant or "", PLAIN)},
         multiple=8 * config.patch_size,
-        accepts=frozenset(("emphasis", "loras")),
+        accepts=frozenset(("emphasis", "loras", "variant")),
     )
 
 

@@ -30,7 +30,7 @@ def load(path: Path, options: Options) -> Model:
     if path.is_file() and is_starter(path):
         if options.others:
             raise DarkroomError("a starter has all its parts in its file; leave --with out.")
-        return starter.load(path)
+        return _starter(path)
     family, source = opened(path, options.allow_pickle, options.others)
     module, _, name = FAMILIES[family].partition(":")
     try:
@@ -41,6 +41,13 @@ def load(path: Path, options: Options) -> Model:
             f"models of others need the package '{error.name}', which is not installed; "
             "in Darkroom's folder: pip install -c constraints.txt -e '.[models]'."
         ) from None
+
+
+def _starter(path: Path) -> Model:
+    try:
+        return starter.load(path)
+    except ValueError as error:
+        raise DarkroomError(str(error)) from error
 
 
 def opened(path: Path, allow_pickle: bool = False, others: Sequence[Path] = ()) -> tuple[str, Source]:

@@ -15,6 +15,8 @@ PREDICTIONS: Mapping[str, Prediction] = {
     "v_prediction": predict_v,
     "sample": predict_x0,
 }
+CALLED = {"v": "v_prediction", "eps": "epsilon"}
+"""The names of predictions here, by those that people and headers use."""
 
 
 def vp_process(config: Mapping[str, Any], prediction: str | None = None) -> Process:
@@ -43,6 +45,8 @@ def _table(config: Mapping[str, Any]) -> VP:
             return VP.linear(count, first, last)
         case "squaredcos_cap_v2":
             return VP.cosine(count)
+        case "sigmoid":
+            return VP.sigmoid(count, first, last)
     raise DarkroomError(f"the beta schedule '{name}' of this model is unknown here; use another model.")
 
 

@@ -18,7 +18,7 @@ from darkroom.families.checks import check_inputs, check_latents, check_text
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, laid, mask_and_masked
 from darkroom.families.probe import predicts_v
-from darkroom.families.schedules import vp_process
+from darkroom.families.schedules import CALLED, vp_process
 from darkroom.families.source import Source
 from darkroom.families.words import clip_encoder, read_by
 from darkroom.networks.conditioning import Conditioning
@@ -37,7 +37,6 @@ FEW: Mapping[str, dict[str, Any]] = {
     "lightning": {"steps": 4, "cfg_scale": 1.0, "sampler": "euler", "scheduler": "sgm_uniform"},
 }
 """What distilled models want."""
-PREDICTIONS = {"v": "v_prediction", "eps": "epsilon"}
 INPUTS = {4: "text to picture", 9: "inpainting"}
 LCM_GUIDANCE = 7.5
 """What a network with an embedding of guidance is told, unless a request says otherwise."""
@@ -118,7 +117,7 @@ def check_parts(source: Source, config: UNetConfig, encoders: tuple[str, ...]) -
 
 def prediction(source: Source, options: Options, unet: UNet) -> str | None:
     """What the network predicts: as ``--variant`` says, else as the file does (None), else as it answers."""
-    if said := PREDICTIONS.get(options.variant or ""):
+    if said := CALLED.get(options.variant or ""):
         return said
     told = source.configs.get("scheduler", {})
     if told.get("prediction_type") or "index" in source.configs or not unet.config.linear_projection:

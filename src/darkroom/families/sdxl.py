@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from darkroom.families.family import Options, Reading
 from darkroom.families.latent import LatentModel, autoencoder, mask_and_masked
-from darkroom.families.schedules import vp_process
-from darkroom.families.sd import ACCEPTS, FEW, PREDICTIONS, check_parts, guidance, network, variant_of
+from darkroom.families.schedules import CALLED, vp_process
+from darkroom.families.sd import ACCEPTS, FEW, check_parts, guidance, network, variant_of
 from darkroom.families.source import Source
 from darkroom.families.words import clip_encoder, read_by
 from darkroom.networks.conditioning import Conditioning
@@ -54,8 +54,9 @@ class SdxlText:
         both = read[0].beside(read[1]) if len(read) == 2 else read[0]
         tokens, pooled = both.tokens, both.pooled
         assert pooled is not None
-        if self.zeroes and not reading.wanted and not any(prompts):
-            tokens, pooled = torch.zeros_like(tokens), torch.zeros_like(pooled)
+        if self.zeroes and not reading.wanted:
+            said = torch.tensor([bool(prompt) for prompt in prompts], device=tokens.device)[:, None]
+            tokens, pooled = tokens.where(said[..., None], 0), pooled.where(said, 0)
         vector = size_vector(pooled, sizes(reading, len(prompts), refiner=len(self.clips) == 1))
         told = guidance(reading, len(prompts)) if self.guided else {}
         return Conditioning(tokens=tokens, mask=both.mask, pooled=vector, extra=told)
@@ -74,7 +75,7 @@ def load(source: Source, options: Options) -> LatentModel:
     config, names = unet.config, encoders(source, unet.config)
     check_parts(source, config, names)
     clips = {name: clip_encoder(source, name, options, **HOW[name]) for name in names}
-    process = vp_process(source.configs.get("scheduler", {}), PREDICTIONS.get(options.variant or ""))
+    process = vp_process(source.configs.get("scheduler", {}), CALLED.get(options.variant or ""))
     side = 8 * source.configs.get("unet", {}).get("sample_size", 128)
     zeroes = source.configs.get("index", {}).get("force_zeros_for_empty_prompt", len(names) == 2)
     return LatentModel(

@@ -7,6 +7,7 @@ from typing import Any
 
 from darkroom.errors import DarkroomError
 from darkroom.families.folder import INDEX, open_folder
+from darkroom.families.schedules import CALLED
 from darkroom.families.source import Source, read_json
 from darkroom.weights.detect import Detected, detect
 from darkroom.weights.facts import text_width
@@ -29,8 +30,6 @@ FAMILIES = {
 T5_NAMES = {"sd3": "text_encoder_3", "flux": "text_encoder_2", "pixart": "text_encoder"}
 BY_WIDTH = {768: "text_encoder", 1024: "text_encoder", 1280: "text_encoder_2"}
 """CLIP encoders in files by themselves, by their width."""
-PREDICTIONS = {"v": "v_prediction", "eps": "epsilon"}
-"""What a header may show of a network, as the configs of schedulers call it."""
 NETWORKS = ("unet", "transformer")
 GIVEN = ("vae", "text_encoder", "text_encoder_2", "text_encoder_3", *NETWORKS)
 """What may be given beside a model; a ControlNet and the like hang on one in other ways."""
@@ -66,8 +65,8 @@ def check_readable(path: Path, found: Detected) -> None:
 def scheduler(found: Detected) -> dict[str, Any]:
     """What the header shows of the process, as a scheduler's config has it."""
     told: dict[str, Any] = {}
-    if found.prediction in PREDICTIONS:
-        told["prediction_type"] = PREDICTIONS[found.prediction]
+    if found.prediction in CALLED:
+        told["prediction_type"] = CALLED[found.prediction]
     if any("ztsnr" in note for note in found.notes):
         told["rescale_betas_zero_snr"] = True
     return told

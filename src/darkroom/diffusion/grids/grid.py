@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from darkroom.diffusion.levels import Level, Schedule
+from darkroom.diffusion.levels import Flow, Level, Schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +65,13 @@ class Grid:
     def cut(self, strength: float) -> "Grid":
         """The last ``strength`` in (0, 1] of the steps, at least one: what image to image walks.
 
+        What is no whole number is rounded up for a flow and down for others, as in diffusers' pipelines.
         Raises ValueError for any other strength.
         """
         if not 0 < strength <= 1:
             raise ValueError(f"strength {strength:g} is out of range; give a number above 0 and up to 1.")
-        kept = max(1, round(len(self) * strength))
+        whole, asked = len(self), len(self) * strength
+        kept = whole - int(whole - asked) if isinstance(self.schedule, Flow) else max(1, int(asked))
         return Grid(self.schedule, self.levels.rows(slice(len(self) - kept, None)))
 
 

@@ -27,7 +27,8 @@ def lcm(x: Tensor, grid: Grid, noise: Noise) -> Sampling:
     when="For networks distilled for it; gamma 0 to 1 adds noise.",
 )
 def tcd(x: Tensor, grid: Grid, noise: Noise, gamma: float = 0.3) -> Sampling:
-    """Step ``gamma`` of the time too far, then go back by adding noise; 0 is DDIM, 1 is LCM.
+    """Step ``gamma`` of the time too far, then go back by adding noise; 0 is DDIM, 1 is LCM but for the
+    little noise that a table of times has at its first.
 
     Zheng et al. 2024 (arXiv 2402.19159). Time is what the network is told.
     """

@@ -42,9 +42,10 @@ class Sampler:
     def questions(self, grid: Grid) -> int:
         """How often it asks along ``grid``; an estimate for an adaptive method, which cannot know.
 
-        From pure noise it may be one question less, where a second look would change nothing.
+        A last step that does not end clean is like the others: its end can be asked at too.
         """
-        return self.asks(len(grid))
+        clean = bool((grid.levels.sigma[-1] == 0).all())
+        return self.asks(len(grid)) + (0 if clean else self.calls - 1)
 
 
 SAMPLERS: dict[str, Sampler] = {}
