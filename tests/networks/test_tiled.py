@@ -17,7 +17,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from darkroom.errors import InvalidRequest
 from darkroom.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
 from darkroom.networks.posterior import Posterior
-from darkroom.networks.tiled import Sliced, Tiled, strips
+from darkroom.networks.tiled import Tiled, strips
 
 
 class Local(nn.Module):
@@ -137,23 +137,6 @@ def test_the_real_architecture_stays_near_the_whole():
     whole = network.decode(latents)
     error = (Tiled(network, tile=24, overlap=8).decode(latents) - whole).square().mean().sqrt()
     assert 0 < error < 0.15 * whole.std()
-
-
-@torch.no_grad()
-def test_slices_answer_row_by_row_what_the_batch_answers():
-    network, seen = real(), []
-    network.decoder.register_forward_hook(lambda _module, _given, made: seen.append(made.shape[0]))
-    latents, pictures = torch.randn(5, 4, 6, 6), torch.rand(5, 3, 12, 12)
-    sliced = Sliced(network, rows=2)
-    torch.testing.assert_close(sliced.decode(latents), network.decode(latents), rtol=1e-4, atol=1e-5)
-    assert seen == [2, 2, 1, 5]
-    ours, theirs = sliced.encode(pictures), network.encode(pictures)
-    torch.testing.assert_close(ours.mean, theirs.mean, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(ours.std, theirs.std, rtol=1e-4, atol=1e-5)
-    both = Sliced(Tiled(network, tile=4, overlap=2))
-    torch.testing.assert_close(
-        both.decode(latents), Tiled(network, 4, 2).decode(latents), rtol=1e-4, atol=1e-5
-    )
 
 
 class Peak(TorchDispatchMode):

@@ -17,6 +17,7 @@ from darkroom.networks.flux import Flux, FluxConfig
 from darkroom.networks.flux_controlnet import ControlledFlux, FluxControlNet, FluxControlNetConfig
 from darkroom.networks.mmdit import MMDiT, MMDiTConfig
 from darkroom.networks.mmdit_controlnet import ControlledMMDiT, MMDiTControlNet, MMDiTControlNetConfig
+from darkroom.networks.posterior import LatentAutoencoder
 from darkroom.networks.shapes import Shapes
 from darkroom.networks.unet import UNet
 from darkroom.networks.unet_config import UNetConfig
@@ -59,10 +60,11 @@ def load_control(path: Path, network: nn.Module, allow_pickle: bool = False) -> 
     return _loaded(path, network.dtype, network.config, allow_pickle)
 
 
-def hint_of(control: nn.Module, picture: Tensor, autoencoder: AutoencoderKL) -> Tensor:
+def hint_of(control: nn.Module, picture: Tensor, autoencoder: LatentAutoencoder) -> Tensor:
     """A picture (1, 3, H, W) in [-1, 1] as a ControlNet looks at it: in pixels, or as latents.
 
-    These are the mean of the autoencoder's random code, so that a seed has no say in them.
+    These are the mean of the autoencoder's random code, so that a seed has no say in them. Raises
+    DarkroomError where a ControlNet needs to know more of the autoencoder than a tiny one tells.
     """
     if isinstance(control, ControlNet):
         return (picture + 1) / 2
@@ -72,6 +74,8 @@ def hint_of(control: nn.Module, picture: Tensor, autoencoder: AutoencoderKL) -> 
         latents = autoencoder.encode(picture).mean
     if isinstance(control, MMDiTControlNet) and control.config.zero_pooled:
         # such ones were trained without the shift
+        if not isinstance(autoencoder, AutoencoderKL):
+            raise DarkroomError("this ControlNet needs the model's own autoencoder; leave the tiny one out.")
         return latents + autoencoder.config.shift_factor * autoencoder.config.scaling_factor
     return latents
 

@@ -6,12 +6,14 @@ from darkroom.errors import DarkroomError
 from darkroom.families.source import Source
 from darkroom.weights.facts import text_width
 
-VAE_LATENTS = "decoder.conv_in.weight"
+VAE_LATENTS = ("decoder.conv_in.weight", "decoder.layers.0.weight")
+"""The first layer of a decoder, of a large one or a tiny one."""
 
 
 def check_latents(source: Source, channels: int) -> None:
     """Raise DarkroomError unless the autoencoder has as many channels as the network draws."""
-    shape = source.store("vae").header.shapes.get(VAE_LATENTS, (0, channels))
+    shapes = source.store("vae").header.shapes
+    shape = next((shapes[name] for name in VAE_LATENTS if name in shapes), (0, channels))
     if shape[1] != channels:
         raise DarkroomError(
             f"the autoencoder in '{source.store('vae').header.source}' has latents of {shape[1]} channels, "

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,12 @@ from darkroom.families.source import Source
 from darkroom.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
 from darkroom.networks.conditioning import Conditioning
 from darkroom.networks.posterior import LatentAutoencoder
+from darkroom.networks.taesd import TinyAutoencoder, TinyAutoencoderConfig, is_tiny
 from darkroom.networks.tiled import Tiled
 from darkroom.weights.loading import hollow
 
 Module = TypeVar("Module", bound=nn.Module)
+Autoencoder: TypeAlias = AutoencoderKL | TinyAutoencoder
 
 
 class TextSide(Protocol):
@@ -44,7 +46,7 @@ class LatentModel:
     name: str
     part: str
     network: nn.Module
-    autoencoder: AutoencoderKL
+    autoencoder: Autoencoder
     text: TextSide
     process_at: Callable[[int, int], Process]
     defaults: dict[str, Any]
@@ -99,18 +101,30 @@ class LatentModel:
         return self.mask_as(mask, masked)
 
 
-def autoencoder(source: Source, options: Options, scale: float, shift: float = 0.0) -> AutoencoderKL:
-    """The model's autoencoder; ``scale`` and ``shift`` of its latents are those of the family, for files that
-    do not say.
+def autoencoder(source: Source, options: Options, scale: float, shift: float = 0.0) -> Autoencoder:
+    """The model's autoencoder, or the tiny one that was given in its place; ``scale`` and ``shift`` of its
+    latents are those of the family, for files that do not say.
     """
-    told = source.configs.get("vae")
+    told, shapes = source.configs.get("vae"), source.store("vae").header.shapes
+    if is_tiny(shapes):
+        return tiny_autoencoder(source, options)
     config = (
         AutoencoderKLConfig.from_diffusers({"scaling_factor": scale, "shift_factor": shift, **told})
         if told
-        else AutoencoderKLConfig.from_shapes(source.store("vae").header.shapes, scale, shift)
+        else AutoencoderKLConfig.from_shapes(shapes, scale, shift)
     )
     with hollow():
         made = AutoencoderKL(config)
+    return laid(made, source, "vae", options)
+
+
+def tiny_autoencoder(source: Source, options: Options) -> TinyAutoencoder:
+    """The same where its file is that of a tiny one, whose latents are those of the family by themselves."""
+    kind = TinyAutoencoderConfig
+    told = source.configs.get("vae")
+    config = kind.from_diffusers(told) if told else kind.from_shapes(source.store("vae").header.shapes)
+    with hollow():
+        made = TinyAutoencoder(config)
     return laid(made, source, "vae", options)
 
 

@@ -1,4 +1,4 @@
-"""The tiny autoencoders by Ollin Boer Bohan: TAESD, TAESDXL, TAESD3 and TAEF1, for previews in no time.
+"""The tiny autoencoders by Ollin Boer Bohan: TAESD, TAESDXL, TAESD3 and TAEF1, which decode in no time.
 
 Each was distilled from the large autoencoder of its family and shares its latents as diffusion meets them,
 without shift or scale. Source: github.com/madebyollin/taesd. Parameters bear the names that diffusers gives
@@ -6,7 +6,7 @@ them in ``AutoencoderTiny``.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -43,7 +43,7 @@ class TinyAutoencoderConfig:
     """``encoder_blocks`` and ``decoder_blocks`` of each stage in the order of the signal's way.
 
     Every stage but the first halves the sides, or doubles them. Without ``encoder_blocks`` there is a decoder
-    alone, which is all that previews need.
+    alone, which is all that words to pictures need.
     """
 
     in_channels: int = 3
@@ -92,6 +92,11 @@ class TinyAutoencoderConfig:
             encoder_blocks=block_counts(shapes, "encoder"),
             decoder_blocks=blocks,
         )
+
+
+def is_tiny(names: Collection[str]) -> bool:
+    """Whether the names of an autoencoder's tensors are those of a tiny one, or of a half of one."""
+    return any(f"{half}.layers.0.weight" in names for half in ("encoder", "decoder"))
 
 
 def block_counts(shapes: Iterable[str], half: str) -> tuple[int, ...]:
@@ -195,24 +200,3 @@ class TinyAutoencoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Decode."""
         return self.decode(latents)
-
-
-def native_names_of_release(names: Iterable[str]) -> dict[str, str]:
-    """Names in one of the author's files (``taesd_decoder.safetensors``, ``taef1_encoder.pth``) to ours.
-
-    Such a file holds one half, as bare layers: "3.conv.0.weight". Layer 0 of a decoder is the soft clamp
-    there, which has no weights; so a file with a "0.weight" is an encoder, and a decoder's layers count one
-    more than ours. Raises DarkroomError for names of another kind.
-    """
-    listed = list(names)
-    half, offset = ("encoder", 0) if "0.weight" in listed else ("decoder", 1)
-    split = {name: re.fullmatch(r"(\d+)\.((?:conv\.\d+\.)?(?:weight|bias))", name) for name in listed}
-    strange = [name for name, match in split.items() if match is None or int(match[1]) < offset]
-    if strange:
-        raise DarkroomError(
-            f"'{strange[0]}' is no name in a release of TAESD; expected names like '3.conv.0.weight', "
-            "so give a file that is one."
-        )
-    return {
-        name: f"{half}.layers.{int(match[1]) - offset}.{match[2]}" for name, match in split.items() if match
-    }

@@ -1,4 +1,4 @@
-"""Any autoencoder, in tiles or row by row, so that memory stays bounded whatever the picture.
+"""Any autoencoder, in tiles, so that memory stays bounded whatever the picture.
 
 Tiles overlap. At an inner edge a quarter of the overlap is thrown away, for there the network missed its
 neighbours; over the half in the middle of the overlap one tile fades smoothly into the next. A network that
@@ -59,28 +59,6 @@ class Tiled:
             strips(side, self.tile, self.overlap, made=self.downscale) for side in latents.shape[-2:]
         )
         return over_tiles(self.autoencoder.decode, latents, rows, columns)
-
-
-@dataclass(frozen=True)
-class Sliced:
-    """A :class:`~darkroom.networks.posterior.LatentAutoencoder` that shows another one ``rows`` at a time."""
-
-    autoencoder: LatentAutoencoder
-    rows: int = 1
-
-    @property
-    def downscale(self) -> int:
-        """Picture pixels a latent position, along a side."""
-        return self.autoencoder.downscale
-
-    def encode(self, pictures: Tensor) -> Posterior:
-        """(B, 3, H, W) in [-1, 1] -> latents."""
-        found = [self.autoencoder.encode(part) for part in pictures.split(self.rows)]
-        return Posterior(torch.cat([one.mean for one in found]), torch.cat([one.std for one in found]))
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents -> (B, 3, H, W), not clamped."""
-        return torch.cat([self.autoencoder.decode(part) for part in latents.split(self.rows)])
 
 
 class Strip(NamedTuple):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,8 @@ from darkroom.adapters.image_prompts import seeing, tokens_of
 from darkroom.adapters.lora import attach
 from darkroom.adapters.textual_inversion import Embedding, read_embedding
 from darkroom.families.family import Model
-from darkroom.networks.autoencoder_kl import AutoencoderKL
 from darkroom.networks.ip_adapter import IPAdapter
+from darkroom.networks.posterior import LatentAutoencoder
 from darkroom.studio.attachments import Control, ImagePrompt, Lora
 from darkroom.studio.hung import Extra, Hung, Told
 from darkroom.studio.pictures import read, read_to_fit, signal
@@ -85,8 +86,7 @@ def _lora(model: Model, lora: Lora, allow_pickle: bool) -> Iterator[str]:
 def _hint(number: int, control: Control, net: nn.Module, model: Model, request: Request) -> Extra:
     """The picture that a ControlNet follows, and how strongly it does at each time."""
     picture = signal(read_to_fit(control.picture, request.width or 0, request.height or 0))
-    autoencoder = model.parts["vae"]
-    assert isinstance(autoencoder, AutoencoderKL)
+    autoencoder = cast(LatentAutoencoder, model.parts["vae"])
     hint, mode = hint_of(net, picture, autoencoder), mode_of(net, control.mode)
     always = {"hint": hint} if mode is None else {"hint": hint, "mode": mode}
 

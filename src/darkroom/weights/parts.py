@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from darkroom.weights.header import Header
 from darkroom.weights.keymap import KeyMap, Shapes, View
-from darkroom.weights.layouts import autoencoder, clip, controlnet, flux, mmdit, unet
+from darkroom.weights.layouts import autoencoder, clip, controlnet, flux, mmdit, taesd, unet
 from darkroom.weights.store import Part as Behind
 from darkroom.weights.store import Store
 
@@ -99,8 +99,8 @@ KINDS = (
         DIFFUSERS,
         ("encoder.layers.0.weight", "decoder.layers.0.weight", "decoder.layers.2.conv.0.weight"),
     ),
-    Kind("taesd decoder", "TAESD", ("1.weight", "3.conv.0.weight")),
-    Kind("taesd encoder", "TAESD", ("0.weight", "1.conv.0.weight")),
+    Kind("taesd decoder", "TAESD", ("1.weight", "3.conv.0.weight"), taesd.from_release),
+    Kind("taesd encoder", "TAESD", ("0.weight", "1.conv.0.weight"), taesd.from_release),
     Kind(
         "clip",
         TRANSFORMERS,
