@@ -76,6 +76,10 @@ def test_typing_develops_a_picture_and_a_slider_redraws_it(create):
     page.get_by_label("Guidance", exact=True).fill("6")
     page.wait_for_function(REDRAWN, arg=before)
     assert page.evaluate(NEWEST) == prints, "a live picture is no print"
+    settle(page)
+    frame = page.locator(".strip .frame:not(.blank)").nth(1)
+    frame.click()
+    assert page.locator(".stage .tag").inner_text() == frame.get_attribute("aria-label").lower()
 
 
 def test_live_can_be_turned_off_and_on(create):
@@ -277,6 +281,16 @@ def test_explain_tells_of_each_step_and_word(opened):
     hat = page.evaluate(DARKNESS)
     page.locator(".token", has_text="beach").click()
     assert len(hat) == 64 and min(hat) == 0 and page.evaluate(DARKNESS) != hat
+
+
+def test_the_table_of_samplers_is_emptied_for_other_words(opened):
+    page = opened("/explain", reduced_motion="reduce")
+    page.get_by_role("button", name="Make all of them").click()
+    page.locator(".matrix img").first.wait_for()
+    page.get_by_label("Words", exact=True).fill("a green book")
+    page.get_by_role("button", name="Show me").click()
+    page.wait_for_function("() => !document.querySelector('.matrix img')")
+    page.get_by_role("button", name="Cancel").wait_for(state="hidden")
 
 
 def test_it_fits_a_phone(opened):
