@@ -31,9 +31,9 @@ PHONE = {
 PROMPTS = (
     "exactly five apples",
     "a yellow balloon above a house",
-    "a watercolour of a cat in a forest",
+    "three cats in a pyramid formation",
     "a blue car in the rain",
-    "pixel art of two dogs on a beach",
+    "a green book to the left of a yellow cup",
     "a cat wearing sunglasses on a beach",
 )
 STORY = "a red cat wearing a hat on a beach"
