@@ -37,6 +37,32 @@ def test_times_of_flux_are_shifted_as_told_or_refused():
             process_of(told | other, True, 16)
 
 
+def test_a_distilled_pixart_is_told_and_wants_few_steps(tmp_path):
+    pytest.importorskip("diffusers")
+    from tests.families import tiny
+
+    from darkroom.studio.models import load_model
+
+    folder = tiny.save(tiny.pixart("alpha"), tmp_path / "pixart")
+    made = load_model(str(folder), "float32", "lcm", False, ()).model
+    assert (made.defaults["sampler"], made.defaults["steps"]) == ("lcm", 4)
+
+
+def test_a_damaged_starter_is_refused_in_a_sentence(tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from darkroom.families.family import Options
+    from darkroom.families.registry import load
+    from darkroom.families.starter import SHIPPED
+
+    with safe_open(SHIPPED, "pt") as file:
+        told = dict.fromkeys(file.metadata(), "{")
+    save_file({"painter.x": torch.zeros(1)}, tmp_path / "bad.safetensors", told)
+    with pytest.raises(DarkroomError, match="its configuration is damaged"):
+        load(tmp_path / "bad.safetensors", Options())
+
+
 def test_a_prompt_of_sdxl_is_told_the_same_alone_and_in_a_batch(monkeypatch):
     from darkroom.families import sdxl
     from darkroom.families.family import Reading

@@ -1,6 +1,7 @@
 """A tiny autoencoder in the place of a model's own, as diffusers' folders and its author's files have it."""
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from darkroom.adapters.controls import hint_of
 from darkroom.errors import DarkroomError
+from darkroom.networks.mmdit_controlnet import MMDiTControlNet
+from darkroom.networks.taesd import TinyAutoencoder, TinyAutoencoderConfig
 
 pytest.importorskip("diffusers")
 from diffusers import AutoencoderTiny
@@ -73,6 +77,15 @@ def test_what_half_of_one_cannot_do_is_told(folders, tmp_path, noise_picture):
     other = released(small(16), "decoder", tmp_path / "taef1_decoder.safetensors")
     with pytest.raises(DarkroomError, match="has parts for sd3, flux, and the model is of the family sd"):
         ours(folders("sd1"), "sd1", NOTHING, others=(other,))
+
+
+def test_a_controlnet_that_must_know_the_shift_refuses_a_tiny_autoencoder():
+    tiny_one = TinyAutoencoder(TinyAutoencoderConfig(latent_channels=16, width=8))
+    network = MMDiTControlNet.__new__(MMDiTControlNet)
+    torch.nn.Module.__init__(network)
+    network.config = SimpleNamespace(zero_pooled=True)
+    with pytest.raises(DarkroomError, match="needs the model's own autoencoder; leave the tiny one out"):
+        hint_of(network, torch.zeros(1, 3, 16, 16), tiny_one)
 
 
 @pytest.fixture

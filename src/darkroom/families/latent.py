@@ -1,4 +1,4 @@
-"""Latent diffusion models of others: a network, a KL autoencoder and text encoders, whatever their family."""
+"""Latent diffusion models of others: a network, an autoencoder and text encoders, whatever their family."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

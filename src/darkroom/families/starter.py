@@ -157,7 +157,7 @@ def load(path: Path = SHIPPED) -> Starter:
         config = config_from_json(metadata[FORMAT])
         with hollow():
             painter, decoder = Painter(config.text, config.network), Autoencoder(config.autoencoder)
-    except (LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ValueError(f"{path}: its configuration is damaged ({error!r})") from error
     parts = nn.ModuleDict({"painter": painter, "autoencoder": decoder})
     full = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}

@@ -64,7 +64,7 @@ def with_named_loras(request: Request, find: Callable[[str, str], Path] = find) 
     """The request with each ``<lora:name:weight>`` of its prompt attached, and out of the words.
 
     ``find`` gives the file of a kind and a name. Raises DarkroomError for a name without a file, for a tag of
-    another kind, and for one in the negative prompt.
+    another kind, and for any tag in the negative prompt.
     """
     if tag := TAG.search(request.negative):
         raise InvalidRequest(f"'{tag[0]}' means nothing in a negative prompt; take it out.")

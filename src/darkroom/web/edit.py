@@ -193,7 +193,7 @@ class Edit:
         if self.way == "vary":
             return self._variation()
         # a copy of the picture among the uploads stays as long as a job needs it
-        start = self.session.service.keep_upload(self._bytes(self.path))
+        start = self.session.service.keep_upload(_bytes_of(self.path))
         width, height = fitted(*pixels_of(self.path), most_pixels(self.model.value))
         request = Request(
             prompt=self.prompt.value,
@@ -204,12 +204,6 @@ class Edit:
             **self._common(),
         )
         return replace(request, mask=self._mask()) if self.way == "part" else request
-
-    def _bytes(self, path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except OSError:
-            raise InvalidRequest("the picture is here no longer; drop it once more.") from None
 
     def _variation(self) -> Request:
         if self.origin is None:
@@ -257,6 +251,14 @@ class Edit:
         with suppress(DarkroomError):
             self.session.service.forget(one.job)
         self.prints.fill()
+
+
+def _bytes_of(path: Path) -> bytes:
+    """A picture, which may have been deleted since it was laid on the easel; a page names no paths."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise InvalidRequest("the picture is here no longer; drop it once more.") from None
 
 
 def _origin(texts: Texts) -> Request | None:

@@ -91,7 +91,7 @@ class Explain:
         """Explain what the fields say."""
         try:
             asked = replace(
-                self.request,
+                as_typed(self.request),
                 prompt=self.prompt.value,
                 seed=int(self.seed.value),
                 steps=int(self.steps.value),
