@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from darkroom.errors import DarkroomError
@@ -133,13 +133,21 @@ def test_every_plan_keeps_to_its_budget_and_says_its_peak(sizes, working, nbytes
     assert not made.stays or not made.streams
 
 
+ONE_TILE_OR_WHOLE = ({"unet": Size(1)}, Working({VAE: 2}, {512: 0}), 1, 1)
+"""With 1 the network stays and the autoencoder works in tiles; with 2 it sees the picture whole, alone."""
+
+
+@example(*ONE_TILE_OR_WHOLE)
 @given(sizes, workings, st.integers(0, 900), st.integers(0, 300))
-def test_more_memory_never_lets_more_go(sizes, working, nbytes, more):
+def test_more_memory_never_cuts_smaller_nor_lets_more_go(sizes, working, nbytes, more):
     try:
         little = plan(sizes, working, Budget(nbytes))
     except DarkroomError:
         assume(False)
     much = plan(sizes, working, Budget(nbytes + more))
+    if much.tile != little.tile:  # the whole picture comes before what stays, as tiles alone change a picture
+        assert little.tile is not None and (much.tile is None or much.tile > little.tile)
+        return
     assert little.stays <= much.stays
     for part, size in sizes.items():
         assert held(size, much.streams.get(part, ())) >= 0

@@ -135,7 +135,7 @@ def test_a_stop_on_a_full_disk_loses_no_picture(service):
 
 @pytest.mark.parametrize("thread", ["scribe", "engine"])
 def test_no_job_is_taken_where_nobody_would_do_it(service, thread):
-    until(lambda: service._worker and service._worker.is_alive())
+    service._starting.join()
     if thread == "scribe":
         service._scribe.finish()
     else:

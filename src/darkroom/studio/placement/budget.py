@@ -4,7 +4,7 @@ A model is used in phases: its text encoders read the prompts, its network sampl
 Given up first is what costs the least time: text encoders stay only while they read, then the autoencoder
 and the network only while they work; then the largest part of a phase comes block by block, as many of its
 blocks staying as there is room for. None of this changes a picture. Where the autoencoder alone cannot see a
-picture whole, it works in tiles, and that does.
+picture whole, it works in tiles, and that does; so what stays makes room for the whole picture first.
 """
 
 from collections.abc import Mapping, Sequence
