@@ -14,6 +14,7 @@ from darkroom.server.app import create_app
 from darkroom.server.desk import MOST_UPLOADS
 from darkroom.server.settings import Settings
 from darkroom.server.wishes import Wish
+from darkroom.studio import home as home_module
 from darkroom.studio.pictures import decode
 from darkroom.studio.request import Request
 from darkroom.studio.serving.jobs import Status
@@ -213,6 +214,20 @@ class TestNames:
             assert api.post("/api/jobs", json={"prompt": "a cone"} | wish).status_code == 422
         assert api.post("/api/jobs", json={"prompt": "__x/../../loras/ink__"}).status_code == 422
 
+    def test_each_folder_is_looked_into_once_and_only_so_many_hang_on_a_model(self, api, lora, monkeypatch):
+        looked, named = [], home_module.named
+        monkeypatch.setattr(home_module, "named", lambda kind: looked.append(kind) or named(kind))
+        submitted(api, loras=[{"name": "ink"}] * 16, prompt="a cone" + "<lora:ink:0.1>" * 16)
+        assert looked.count("loras") <= 3, "for the list, for the tags, when the job is taken"
+        for wish in ({"loras": [{"name": "ink"}] * 33}, {"prompt": "<lora:ink:1>" * 33}):
+            refused = api.post("/api/jobs", json={"prompt": "a cone"} | wish)
+            assert refused.status_code == 422 and "32" in refused.json()["error"]["message"]
+
+    def test_nothing_says_where_the_server_keeps_its_files(self, api, home):
+        for wish in ({"prompt": "__none__"}, {"styles": ["none"]}, {"prompt": "<lora:none:1>"}):
+            refused = api.post("/api/jobs", json={"prompt": "a cone"} | wish)
+            assert refused.status_code == 422 and str(home) not in refused.text
+
     def test_models_are_named_too(self, api):
         for model in ("/etc/passwd", "owner/name", "./starter", "startr"):
             for path in ("/api/jobs", "/v1/images/generations"):
@@ -233,6 +248,11 @@ class TestNames:
 
 
 class TestLimits:
+    def test_too_many_are_refused_before_any_choice_is_made(self, api, monkeypatch):
+        monkeypatch.setattr("darkroom.server.checking.expanded", None)
+        refused = api.post("/api/jobs", json={"prompt": "a {red|blue} cone", "count": 1000})
+        assert refused.status_code == 422 and "too many for one job" in refused.json()["error"]["message"]
+
     @pytest.mark.parametrize(
         "wish",
         [

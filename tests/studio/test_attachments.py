@@ -56,6 +56,17 @@ def test_a_lora_that_cannot_be_meant_is_refused_in_one_sentence(text):
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
 
 
+def test_a_model_takes_only_so_many():
+    with pytest.raises(DarkroomError, match="33 loras; a model takes 32"):
+        Attachments(loras=(Lora(Path("x")),) * 33)
+
+
+def test_what_peft_wrote_beside_a_file_is_one_of_its_files(tmp_path):
+    (tmp_path / "adapter_config.json").touch()
+    assert Lora(tmp_path / "adapter_model.safetensors").files()[1] == tmp_path / "adapter_config.json"
+    assert Lora(tmp_path / "ink.safetensors").files() == (tmp_path / "ink.safetensors",)
+
+
 def test_a_control_must_act_at_some_time():
     with pytest.raises(DarkroomError, match="never acts"):
         Control(Path("a"), Path("b"), start=0.5, end=0.5)

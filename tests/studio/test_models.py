@@ -1,10 +1,11 @@
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
-from darkroom.errors import DarkroomError
+from darkroom.errors import DarkroomError, UnknownName
 from darkroom.studio import digests, home
 from darkroom.studio.files import sha256
 from darkroom.studio.models import SHIPPED, listed, locate
@@ -46,6 +47,32 @@ def test_what_lies_in_a_folder_that_counts_as_one_has_no_name_of_its_own(own):
         (part / "diffusion_pytorch_model.safetensors").write_bytes(b"x")
         (part / "config.json").write_text("{}")
         assert home.named(kind) == {"whole": part.parent}
+
+
+def test_a_name_of_ones_own_goes_before_a_path_that_happens_to_be_called_so(own):
+    lora = own / "home" / "loras" / "ink.safetensors"
+    lora.parent.mkdir(parents=True)
+    lora.touch()
+    (own / "ink").mkdir()
+    assert home.find("loras", "ink") == lora and home.find("loras", "./ink") == Path("ink")
+    model = own / "home" / "models" / "ink.gguf"
+    model.parent.mkdir()
+    model.touch()
+    assert locate("ink") == model
+    with pytest.raises(UnknownName, match="no LoRA named"):
+        home.finder(paths=False)("loras", str(lora))
+
+
+def test_a_dot_in_a_name_is_no_ending(own):
+    folder = own / "home" / "loras"
+    (folder / "peft-1.0").mkdir(parents=True)
+    (folder / "peft-1.0" / "adapter_config.json").write_text("{}")
+    (folder / "peft-1.0" / "adapter_model.safetensors").touch()
+    (folder / "detail_v1.5.safetensors").touch()
+    found = home.named("loras")
+    assert found.keys() == {"peft-1.0", "detail_v1.5"}
+    assert [home.name_of(path) for path in found.values()] == list(found)
+    assert home.name_of(Path("detail_v1.5")) == "detail_v1.5"
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,15 @@ def test_loras_in_a_prompt_are_attached_by_their_name(tmp_path, monkeypatch):
             with_named_loras(replace(made, prompt=prompt))
 
 
+def test_in_comfys_dialect_the_networks_weight_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / "ink.safetensors").touch()
+    for emphasis, network, words in (("a1111", 1.0, 0.5), ("comfy", 0.5, 1.0)):
+        (lora,) = with_named_loras(replace(of("a <lora:ink:0.5:1>"), emphasis=emphasis)).attached.loras
+        assert (lora.weight, lora.text_weight) == (network, words)
+
+
 def answered(request: Request, step: int) -> float:
     """What the guide makes at a step of answers that are the number of the word, halved where it is blind."""
     guiding = guide_of(request, encode, GRID, Told(), MIDDLE)(torch.zeros(1, 1), GRID.levels.rows(step))

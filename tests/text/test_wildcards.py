@@ -1,6 +1,8 @@
 """Choices in a prompt are a pure function of the seed, and files are read from one folder alone."""
 
 from collections import Counter
+from contextlib import suppress
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -113,6 +115,22 @@ def test_files_nest_with_weights_and_folders(folder):
 def test_bad_names_and_endless_files_are_refused(folder, text, error, match):
     with pytest.raises(error, match=match):
         expand(text, 0, folder=folder)
+
+
+@pytest.mark.parametrize("text", ["__a-" * 2000, "__a" * 2600, "_" * 8000, "{" * 8000, "__a b" * 1600 + "__"])
+def test_no_text_takes_long(folder, text):
+    """Choices are made while others wait for the server to answer."""
+    began = process_time()
+    with suppress(UnknownName, InvalidRequest):
+        expand(text, 0, folder=folder)
+    assert process_time() - began < 0.5
+
+
+def test_only_so_many_are_picked_at_a_time():
+    assert len(expand("{100$$" + "a|" * 200 + "}", 0).split(", ")) == 100
+    for count in ("101", "1-101", "2-"):
+        with pytest.raises(InvalidRequest, match="pick 100 at most"):
+            expand("{" + count + "$$" + "a|" * 4000 + "}", 0)
 
 
 def test_other_paths_are_no_names(folder):

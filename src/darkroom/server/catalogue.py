@@ -19,6 +19,9 @@ from darkroom.studio.guides import GUIDES
 from darkroom.studio.models import family_or_trouble
 from darkroom.text.styles import Style
 
+HANGING = ("loras", "embeddings", "controlnets", "ip_adapters")
+"""The kinds of files that a client can hang on a model."""
+
 router = APIRouter(prefix="/api", tags=["what there is"], responses=PROBLEMS)
 
 
@@ -106,7 +109,7 @@ def styles() -> list[StyleTold]:
 @router.get("/files")
 def files() -> dict[str, list[str]]:
     """LoRAs, embeddings, ControlNets and IP-Adapters that a wish can name."""
-    return {kind: sorted(home.named(kind)) for kind in names.KINDS}
+    return {kind: sorted(home.named(kind)) for kind in HANGING}
 
 
 @router.get("/limits")

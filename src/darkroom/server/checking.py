@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from darkroom.server import names
 from darkroom.studio.expanding import expanded, known_styles
+from darkroom.studio.home import finder
 from darkroom.studio.methods import in_our_names
 from darkroom.studio.prompts import with_named_loras
 from darkroom.studio.request import Request
@@ -21,6 +22,7 @@ def checked(request: Request, styles: Sequence[str] = ()) -> Request:
     if styles:
         prompt, negative = styled(request.prompt, request.negative, styles, known_styles())
         request = replace(request, prompt=prompt, negative=negative)
+    find = finder(paths=False)
     for one in expanded(request):
-        with_named_loras(one, names.find)
+        with_named_loras(one, find)
     return request

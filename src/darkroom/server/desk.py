@@ -90,14 +90,20 @@ class Desk:
             await asyncio.shield(asyncio.to_thread(self._cancel, job))
 
     async def stop(self) -> None:
-        """End the service: what runs is finished, what is waited for and not begun is cancelled."""
+        """End the service: what runs is finished in time, what is waited for and not made is cancelled."""
         self.stopping.set()
+        await self._give_up(begun=False)
+        await asyncio.to_thread(self.service.halt, self.settings.drain)
+        await self._give_up(begun=True)  # else the next start would make it for nobody
+        await asyncio.to_thread(self.service.stop, 0.0)
+        self.stopped = True
+
+    async def _give_up(self, begun: bool) -> None:
+        """Cancel what clients wait for, those that are ``begun`` too or not."""
         for job in list(self.awaited):
             with suppress(DarkroomError):  # it was deleted, or the disk is full: stop all the same
-                if self.service.view(job).started is None:
+                if begun or self.service.view(job).started is None:
                     await asyncio.to_thread(self._cancel, job)
-        await asyncio.to_thread(self.service.stop, self.settings.drain)
-        self.stopped = True
 
     def _cancel(self, job: str) -> None:
         if not self.stopped and not self.service.view(job).status.ended:
@@ -105,6 +111,7 @@ class Desk:
 
     def checked(self, request: Request, styles: Sequence[str] = ()) -> Request:
         """The request, ready to be submitted, with styles around its prompt. Raises DarkroomError."""
+        self.service.limits.check([request])
         return checked(request, styles)
 
     def keep(self, data: bytes, name: str = "the picture") -> Path:

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from darkroom.errors import DarkroomError
-from darkroom.server import names
 from darkroom.server.desk import Desk
 from darkroom.server.errors import Refused
-from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
+from darkroom.studio.attachments import MOST_OF_A_KIND, Attachments, Control, ImagePrompt, Lora
+from darkroom.studio.home import finder, name_of
 from darkroom.studio.request import (
     MAX_COUNT,
     MAX_PROMPT,
@@ -105,10 +105,12 @@ class Wish(Part):
     vae_tile: int | None = Field(None, ge=MIN_VAE_TILE, le=MAX_SIDE)
     reuse: int = Field(1, ge=1, le=MAX_REUSE, description="Run the inner blocks at so-many-th steps alone.")
     styles: list[str] = []
-    loras: list[LoraWish] = []
-    controls: list[ControlWish] = []
-    image_prompts: list[ImagePromptWish] = []
-    embeddings: list[str] = Field([], description="Names that the prompt may then use.")
+    loras: list[LoraWish] = Field([], max_length=MOST_OF_A_KIND)
+    controls: list[ControlWish] = Field([], max_length=MOST_OF_A_KIND)
+    image_prompts: list[ImagePromptWish] = Field([], max_length=MOST_OF_A_KIND)
+    embeddings: list[str] = Field(
+        [], max_length=MOST_OF_A_KIND, description="Names that the prompt may then use."
+    )
 
 
 NOT_OF_REQUEST = {"styles", "loras", "controls", "image_prompts", "embeddings", "init_image", "mask"}
@@ -150,10 +152,11 @@ def picture_of(picture: str, desk: Desk, owner: str) -> Path:
 
 def attached_of(wish: Wish, desk: Desk, owner: str) -> Attachments:
     """What the wish hangs on its model, by names."""
-    loras = (Lora(names.find("loras", w.name), w.weight, w.text_weight) for w in wish.loras)
+    find = finder(paths=False)
+    loras = (Lora(find("loras", w.name), w.weight, w.text_weight) for w in wish.loras)
     controls = (
         Control(
-            names.find("controlnets", w.name),
+            find("controlnets", w.name),
             picture_of(w.picture, desk, owner),
             w.scale,
             w.start,
@@ -164,14 +167,14 @@ def attached_of(wish: Wish, desk: Desk, owner: str) -> Attachments:
     )
     prompts = (
         ImagePrompt(
-            names.find("ip_adapters", w.name),
-            names.find("ip_adapters", w.encoder),
+            find("ip_adapters", w.name),
+            find("ip_adapters", w.encoder),
             picture_of(w.picture, desk, owner),
             w.scale,
         )
         for w in wish.image_prompts
     )
-    embeddings = (names.find("embeddings", name) for name in wish.embeddings)
+    embeddings = (find("embeddings", name) for name in wish.embeddings)
     return Attachments(tuple(loras), tuple(controls), tuple(prompts), tuple(embeddings))
 
 
@@ -185,10 +188,10 @@ def told(request: Request) -> dict[str, Any]:
         "init_image": request.init_image is not None,
         "mask": request.mask is not None,
         "loras": [
-            {"name": one.file.stem, "weight": one.weight, "text_weight": one.text_weight}
+            {"name": name_of(one.file), "weight": one.weight, "text_weight": one.text_weight}
             for one in attached.loras
         ],
-        "controls": [one.model.stem for one in attached.controls],
-        "image_prompts": [one.model.stem for one in attached.image_prompts],
-        "embeddings": [one.stem for one in attached.embeddings],
+        "controls": [name_of(one.model) for one in attached.controls],
+        "image_prompts": [name_of(one.model) for one in attached.image_prompts],
+        "embeddings": [name_of(one) for one in attached.embeddings],
     }

@@ -14,6 +14,8 @@ AS_TYPED = re.compile(rf"([^:]+)(?::{NUMBER})?(?::{NUMBER})?")
 """A LoRA on a command line: its file, its weight, and the text encoders' weight."""
 MAX_WEIGHT = 10.0
 """A LoRA beyond this is a slip of the finger: 1 is what its maker meant."""
+MOST_OF_A_KIND = 32
+"""LoRAs on one model, and each other kind."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Lora(_Attachment):
             check_weight("the text weight of a LoRA", self.text_weight)
         if self.blocks is not None:
             object.__setattr__(self, "blocks", tuple(self.blocks))
+
+    def files(self) -> tuple[Path, ...]:
+        """The file or folder, and where PEFT wrote it what says beside it how strongly it acts."""
+        config = self.file.parent / "adapter_config.json"
+        return (self.file, config) if self.file.stem == "adapter_model" and config.is_file() else (self.file,)
 
     @staticmethod
     def parse(text: str) -> "Lora":
@@ -106,12 +113,19 @@ class ImagePrompt(_Attachment):
 
 @dataclass(frozen=True)
 class Attachments:
-    """All that a request hangs on its model. ``embeddings`` are files of textual inversion, named by stem."""
+    """All that a request hangs on its model. ``embeddings`` are files of textual inversion, named by stem.
+
+    Raises InvalidRequest for more than `MOST_OF_A_KIND` of a kind.
+    """
 
     loras: tuple[Lora, ...] = ()
     controls: tuple[Control, ...] = ()
     image_prompts: tuple[ImagePrompt, ...] = ()
     embeddings: tuple[Path, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for name, some in vars(self).items():
+            check_how_many(name.replace("_", " "), len(some))
 
     def __bool__(self) -> bool:
         return bool(self.loras or self.controls or self.image_prompts or self.embeddings)
@@ -146,6 +160,12 @@ class Attachments:
             tuple(map(ImagePrompt.from_json, values.get("image_prompts", ()))),
             tuple(map(Path, values.get("embeddings", ()))),
         )
+
+
+def check_how_many(name: str, count: int) -> None:
+    """Raise InvalidRequest for more of a kind than one model takes."""
+    if count > MOST_OF_A_KIND:
+        raise InvalidRequest(f"these are {count} {name}; a model takes {MOST_OF_A_KIND} at most.")
 
 
 def check_weight(name: str, value: object) -> None:

@@ -34,10 +34,14 @@ def expanded(request: Request, styles: Sequence[str] = (), file: Path | None = N
 
 
 def known_styles(file: Path | None = None) -> Mapping[str, Style]:
-    """The styles by their names. Raises DarkroomError where there is no such file."""
+    """The styles by their names. Raises DarkroomError where there is no such file.
+
+    The message tells no path that was not asked for: clients far away read it too.
+    """
     path = file or home.styles()
     if not path.is_file():
-        raise DarkroomError(f"there is no file of styles '{path}'; write one, or name another with --styles.")
+        asked = f"'{path}'" if file else f"{path.name} in Darkroom's folder"
+        raise DarkroomError(f"there is no file of styles {asked}; write one, or name another with --styles.")
     return read_styles(path)
 
 

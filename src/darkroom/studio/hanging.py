@@ -20,7 +20,7 @@ from darkroom.studio.hung import Extra, Hung, Told
 from darkroom.studio.pictures import read, read_to_fit, signal
 from darkroom.studio.prompts import SLACK
 from darkroom.studio.request import Request
-from darkroom.weights.adapter_formats import read_adapter
+from darkroom.weights.adapter_formats import config_of, read_adapter
 from darkroom.weights.store import open_store
 
 
@@ -74,7 +74,7 @@ def _hung(
 @contextmanager
 def _lora(model: Model, lora: Lora, allow_pickle: bool) -> Iterator[str]:
     """What became of one LoRA, while it is on the model."""
-    adapter = read_adapter(open_store(lora.file, allow_pickle))
+    adapter = read_adapter(open_store(lora.file, allow_pickle), config_of(lora.file))
     parts = {name: part for name, part in model.parts.items() if name != "vae"}
     attached = attach(parts, adapter, lora.weight, text_weight=lora.text_weight, block_weights=lora.blocks)
     try:

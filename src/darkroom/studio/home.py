@@ -1,13 +1,25 @@
 """Where a user's models and what hangs on them lie: ``$DARKROOM_HOME``, or ``~/.darkroom``."""
 
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from darkroom.errors import DarkroomError, UnknownName
 
-KINDS = ("models", "loras", "embeddings", "controlnets", "ip_adapters", "wildcards")
+KINDS = {
+    "models": "model",
+    "loras": "LoRA",
+    "embeddings": "embedding",
+    "controlnets": "ControlNet",
+    "ip_adapters": "IP-Adapter",
+    "wildcards": "file of wildcards",
+}
+"""The folders in it, and what a message calls a file in each."""
 ENDINGS = (".safetensors", ".gguf", ".ckpt", ".pt", ".bin", "")
 """Of files that a bare name may stand for, in this order; the last is for folders."""
+SAYS_WHAT_IT_IS = {"models": "model_index.json", "loras": "adapter_config.json"}
+"""The file that makes a folder of this kind one thing; of the other kinds config.json."""
 
 
 def home() -> Path:
@@ -30,7 +42,7 @@ def named(kind: str) -> dict[str, Path]:
 
     A folder that says what it is counts as one, whatever lies in it.
     """
-    index = "model_index.json" if kind == "models" else "config.json"
+    index = SAYS_WHAT_IT_IS.get(kind, "config.json")
     place, found, whole = folder(kind), dict[str, Path](), set[Path]()
     for path in sorted(place.rglob("*")) if place.is_dir() else ():
         if whole.intersection(path.parents):
@@ -39,21 +51,39 @@ def named(kind: str) -> dict[str, Path]:
             whole.add(path)
             found.setdefault(path.name, path)
         elif path.is_file() and path.suffix in ENDINGS[:-1]:
-            found.setdefault(path.stem, path)
+            found.setdefault(name_of(path), path)
     return found
 
 
+def name_of(path: Path) -> str:
+    """The bare name that stands for a file or folder; a dot in it is no ending ("detail_v1.5")."""
+    return path.stem if path.suffix in ENDINGS[:-1] else path.name
+
+
 def find(kind: str, name: str) -> Path:
-    """The file of a kind that a path or a bare name stands for.
+    """The file of a kind that a bare name or a path stands for; a name of the user's own goes first.
 
     Raises DarkroomError for a path without a file, and UnknownName with the nearest name there is.
     """
-    path = Path(name)
-    if path.exists():
-        return path
-    if path.suffix in ENDINGS[:-1] or len(path.parts) > 1:
-        raise DarkroomError(f"there is no file '{name}'; check the path.")
-    known = named(kind)
-    if name not in known:
-        raise UnknownName(f"file in {folder(kind)}", name, known)
-    return known[name]
+    return finder()(kind, name)
+
+
+def finder(paths: bool = True) -> Callable[[str, str], Path]:
+    """:func:`find` for many names: it looks into each folder once.
+
+    Without ``paths`` names alone will do, as for clients, who may not say which files are read.
+    """
+    all_named = cache(named)
+
+    def find(kind: str, name: str) -> Path:
+        path = Path(name)
+        bare = len(path.parts) == 1
+        if (bare or not paths) and name in all_named(kind):
+            return all_named(kind)[name]
+        if paths and path.exists():
+            return path
+        if paths and (path.suffix in ENDINGS[:-1] or not bare):
+            raise DarkroomError(f"there is no file '{name}'; check the path.")
+        raise UnknownName(KINDS[kind], name, all_named(kind))
+
+    return find

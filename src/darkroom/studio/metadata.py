@@ -13,6 +13,7 @@ from typing import Any
 
 from darkroom.errors import DarkroomError
 from darkroom.studio.attachments import Lora
+from darkroom.studio.home import name_of
 from darkroom.studio.request import Record, Request
 
 FORMAT = 2
@@ -121,12 +122,14 @@ def infotext(record: Record, labels: Mapping[str, str]) -> str:
 def _tag(lora: Lora) -> str:
     """A LoRA as A1111 has it in prompts: the text encoders' weight first, where it is another."""
     same = lora.text_weight is None or lora.text_weight == lora.weight
-    return f"<lora:{lora.file.stem}:{lora.weight if same else f'{lora.text_weight}:{lora.weight}'}>"
+    return f"<lora:{name_of(lora.file)}:{lora.weight if same else f'{lora.text_weight}:{lora.weight}'}>"
 
 
 def _lora_hashes(record: Record) -> str | None:
     """``name: hash`` of each, the first twelve digits as A1111 has them."""
-    told = {one.file.stem: record.hashes.get(str(one.file), "")[:12] for one in record.request.attached.loras}
+    told = {
+        name_of(one.file): record.hashes.get(str(one.file), "")[:12] for one in record.request.attached.loras
+    }
     return ", ".join(f"{name}: {digits}" for name, digits in told.items()) or None
 
 

@@ -42,17 +42,17 @@ class Loaded:
 
 
 def locate(name: str) -> Path:
-    """The file or folder of a model: one that ships, a path, one in the user's own folder, one on the hub.
+    """The file or folder of a model: one that ships, one in the user's own folder, a path, one on the hub.
 
     Raises DarkroomError when there is none.
     """
     if name in SHIPPED:
         return SHIPPED[name]
     path, own = Path(name), home.named("models")
-    if path.exists():
-        return path
     if name in own:
         return own[name]
+    if path.exists():
+        return path
     if path.is_absolute() or name.startswith(".") or path.suffix in home.ENDINGS[:-1]:
         raise DarkroomError(f"there is no model file '{name}'; check the path.")
     if hub.is_name(name):

@@ -25,9 +25,9 @@ from darkroom.diffusion.guidance import (
 from darkroom.diffusion.levels import Level
 from darkroom.errors import InvalidRequest
 from darkroom.networks.conditioning import Conditioning
-from darkroom.studio.attachments import Lora
+from darkroom.studio.attachments import Lora, check_how_many
 from darkroom.studio.guides import MAX_RATIO
-from darkroom.studio.home import find
+from darkroom.studio.home import finder
 from darkroom.studio.request import Request
 from darkroom.text.prompt import TAG, Branch, Dialect, parse
 
@@ -60,19 +60,26 @@ class Stretch:
     guide: Guide
 
 
-def with_named_loras(request: Request, find: Callable[[str, str], Path] = find) -> Request:
+def dialect_of(request: Request) -> Dialect:
+    """Whose prompts it is read as one of."""
+    return "comfy" if request.emphasis == "comfy" else "a1111"
+
+
+def with_named_loras(request: Request, find: Callable[[str, str], Path] | None = None) -> Request:
     """The request with each ``<lora:name:weight>`` of its prompt attached, and out of the words.
 
-    ``find`` gives the file of a kind and a name. Raises DarkroomError for a name without a file, for a tag of
-    another kind, and for any tag in the negative prompt.
+    ``find`` gives the file of a kind and a name (None: as the command line does). Raises DarkroomError for a
+    name without a file, for too many, for a tag of another kind, and for any tag in the negative prompt.
     """
     if tag := TAG.search(request.negative):
         raise InvalidRequest(f"'{tag[0]}' means nothing in a negative prompt; take it out.")
-    told = parse(request.prompt)
+    told = parse(request.prompt, dialect_of(request))
     if told.unsupported:
         raise InvalidRequest(f"'{told.unsupported[0]}' in the prompt cannot be followed; take it out.")
     if not told.loras:
         return request
+    check_how_many("loras", len(told.loras))
+    find = find or finder()
     loras = (Lora(find("loras", one.name), one.network, one.text) for one in told.loras)
     attached = replace(request.attached, loras=(*request.attached.loras, *loras))
     return replace(request, prompt=TAG.sub("", request.prompt), attached=attached)
@@ -87,7 +94,7 @@ def guide_of(
     Raises InvalidRequest for AND in a negative prompt, and with a guide that knows no sums.
     """
     steps = len(grid)
-    dialect: Dialect = "comfy" if request.emphasis == "comfy" else "a1111"
+    dialect = dialect_of(request)
     positive, negative = (parse(text, dialect).branches for text in (request.prompt, request.negative))
     if len(negative) > 1:
         raise InvalidRequest("a negative prompt cannot be joined by AND; list what to keep out with commas.")

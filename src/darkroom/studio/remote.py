@@ -13,6 +13,7 @@ from uuid import uuid4
 from darkroom.errors import DarkroomError, InvalidRequest
 from darkroom.studio.attachments import Control, ImagePrompt, Lora
 from darkroom.studio.calls import PATIENCE, Caller, Unreachable
+from darkroom.studio.home import name_of
 from darkroom.studio.request import Progress, Request, Result
 
 if TYPE_CHECKING:
@@ -104,16 +105,16 @@ class RemoteRoom:
             "loras": [_lora(one) for one in attached.loras],
             "controls": [self._control(one, sent) for one in attached.controls],
             "image_prompts": [self._image_prompt(one, sent) for one in attached.image_prompts],
-            "embeddings": [path.stem for path in attached.embeddings],
+            "embeddings": [name_of(path) for path in attached.embeddings],
         }
         return {name: value for name, value in wish.items() if value}
 
     def _control(self, one: Control, sent: dict[str, Path]) -> dict[str, Any]:
         plain = {"scale": one.scale, "start": one.start, "end": one.end, "mode": one.mode}
-        return {"name": one.model.stem, "picture": self._upload(one.picture, sent), **plain}
+        return {"name": name_of(one.model), "picture": self._upload(one.picture, sent), **plain}
 
     def _image_prompt(self, one: ImagePrompt, sent: dict[str, Path]) -> dict[str, Any]:
-        names = {"name": one.model.stem, "encoder": one.encoder.stem, "scale": one.scale}
+        names = {"name": name_of(one.model), "encoder": name_of(one.encoder), "scale": one.scale}
         return names | {"picture": self._upload(one.picture, sent)}
 
     def _upload(self, path: Path, sent: dict[str, Path]) -> str:
@@ -200,7 +201,7 @@ class _Heard:
 def _lora(one: Lora) -> dict[str, Any]:
     if one.blocks is not None:
         raise InvalidRequest("the blocks of a LoRA cannot be weighed on a server; leave them out.")
-    return {"name": one.file.stem, "weight": one.weight, "text_weight": one.text_weight}
+    return {"name": name_of(one.file), "weight": one.weight, "text_weight": one.text_weight}
 
 
 def _styled(request: Request, styles: Sequence[str], file: Path) -> Request:

@@ -117,11 +117,12 @@ def _check_models(record: Record) -> None:
 
 
 def _perhaps_folders(request: Request) -> tuple[Path, ...]:
-    """Files of a request that may be folders: parts of models, ControlNets, and what sees picture prompts."""
+    """Files of a request that may be folders: parts of models, LoRAs, ControlNets, what sees picture prompts."""
     attached = request.attached
+    loras = (one.file for one in attached.loras)
     controls = (one.model for one in attached.controls)
     prompts = (path for one in attached.image_prompts for path in (one.model, one.encoder))
-    return (*request.others, *controls, *prompts)
+    return (*request.others, *loras, *controls, *prompts)
 
 
 def _is_file(path: Path) -> bool:

@@ -27,9 +27,12 @@ from darkroom.errors import DarkroomError, InvalidRequest, UnknownName
 STREAM = 2**63
 """Choices are drawn far from the streams of the noise, which count from 0."""
 DEEPEST = 50
+MOST_PICKED = 100
+"""Different options at a time, so that drawing them takes no time that anybody notices."""
 LONGEST = 100_000
 
-TOKEN = re.compile(r"\\[{}|_]|[{}|]|__(?P<name>[^\W_](?:[\w\-./ ]*?[^\W_])?)__")
+TOKEN = re.compile(r"\\[{}|_]|[{}|]|__(?P<name>[^\W_](?:(?:(?!__)[\w\-./ ])*[^\W_])?)__")
+"""A name has no ``__`` in it, so that no text is looked through again for each of its underscores."""
 COUNT = re.compile(r"\s*(?P<least>\d{0,9})(?P<to>-?)(?P<most>\d{0,9})\s*\$\$(?:(?P<joint>[^$|{}]*)\$\$)?")
 WEIGHT = re.compile(r"\s*(?P<weight>\d+(?:\.\d*)?|\.\d+)::")
 
@@ -107,9 +110,14 @@ class _Reader:
         return joint.join(self.read(text, depth + 1) for text in picked)
 
     def _how_many(self, count: re.Match[str], options: int) -> int:
-        """``2``, ``1-3``, ``2-`` (all at most) or ``-3`` (none at least); never more than there are."""
+        """``2``, ``1-3``, ``2-`` (all at most) or ``-3`` (none at least); never more than there are.
+
+        Raises InvalidRequest where that may be more than `MOST_PICKED`.
+        """
         least = min(options, int(count["least"] or (0 if count["to"] else 1)))
         most = min(options, int(count["most"] or options)) if count["to"] else least
+        if max(least, most) > MOST_PICKED:
+            raise InvalidRequest(f"'{count[0]}' may pick {max(least, most)}; pick {MOST_PICKED} at most.")
         return least + int(self._uniform() * (1 + most - least)) if most > least else least
 
     def _pick(self, options: Sequence[Option], count: int) -> list[str]:
@@ -174,7 +182,7 @@ def _path(folder: Path | None, name: str) -> Path:
         raise InvalidRequest(f"__{name}__ leads out of {folder}; expected a file in it.")
     if not path.is_file():
         known = (one.relative_to(folder).with_suffix("").as_posix() for one in folder.rglob("*.txt"))
-        raise UnknownName(f"file of wildcards in {folder}", name, known)
+        raise UnknownName("file of wildcards", name, known)
     return path
 
 

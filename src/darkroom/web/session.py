@@ -13,8 +13,8 @@ from nicegui.client import Client
 from PIL import ExifTags, Image
 
 from darkroom.errors import DarkroomError, UnknownName
-from darkroom.studio import home
 from darkroom.studio.expanding import expanded
+from darkroom.studio.home import finder
 from darkroom.studio.prompts import with_named_loras
 from darkroom.studio.request import Request
 from darkroom.web.controls import Box, Press
@@ -64,8 +64,10 @@ class Session:
         for request in requests:
             if request.model not in known_models():
                 raise UnknownName("model", request.model, known_models())
+            self.service.limits.check([request])
+            find = finder(paths=False)
             for one in expanded(request):
-                with_named_loras(one, _named)
+                with_named_loras(one, find)
         return self.service.submit(requests, owner=self.owner, **options)
 
     def close(self) -> None:
@@ -100,13 +102,6 @@ class Over(Box):
         """Close it; what had the focus before gets it back."""
         self.client.run_javascript("closeOver()")
         super().delete()
-
-
-def _named(kind: str, name: str) -> Path:
-    known = home.named(kind)
-    if name not in known:
-        raise UnknownName("LoRA", name, known)
-    return known[name]
 
 
 def source_of(picture: str) -> str:

@@ -10,12 +10,12 @@ from darkroom.errors import DarkroomError
 from darkroom.weights.header import MAX_HEADER, Header, TensorInfo, opened, read_layout, shown, sound_json
 from darkroom.weights.store import SafetensorsFile, Store, open_store
 
-STEM = "(?:diffusion_pytorch_model|model)"
-"""What the file of a part is called by diffusers and by transformers."""
+STEM = "(?:diffusion_pytorch_model|model|adapter_model)"
+"""What the file of a part is called by diffusers and by transformers, and that of an adapter by PEFT."""
 VARIANT = r"(?:\.(?P<variant>\w+))?"
 FILE = re.compile(rf"{STEM}{VARIANT}\.safetensors")
 INDEX = re.compile(rf"{STEM}\.safetensors\.index{VARIANT}\.json")
-PICKLES = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
+PICKLES = ("diffusion_pytorch_model.bin", "pytorch_model.bin", "adapter_model.bin")
 
 
 class Shards:
@@ -80,7 +80,7 @@ def _pickle_of(folder: Path, allow_pickle: bool) -> Store:
         if (folder / name).is_file():
             return open_store(folder / name, allow_pickle)
     raise DarkroomError(
-        f"'{folder}' has no weights; expected diffusion_pytorch_model.safetensors or model.safetensors in it."
+        f"'{folder}' has no weights; expected diffusion_pytorch_model, model or adapter_model.safetensors in it."
     )
 
 

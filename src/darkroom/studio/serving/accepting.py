@@ -1,6 +1,7 @@
 """What is refused at once, before a job is accepted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from darkroom.errors import DarkroomError
 from darkroom.studio import home, hub
@@ -17,17 +18,18 @@ def acceptable(requests: Sequence[Request], limits: Limits) -> tuple[Request, ..
 
     limits.check(requests)
     plain = tuple(in_our_names(one) for request in requests for one in expanded(request))
+    find = home.finder()
     for request in plain:
-        _check(request)
+        _check(request, find)
     return plain
 
 
-def _check(request: Request) -> None:
+def _check(request: Request, find: Callable[[str, str], Path]) -> None:
     from darkroom.studio.models import locate
     from darkroom.studio.prompts import with_named_loras
 
     if request.model in home.named("models") or not hub.is_name(request.model):
         locate(request.model)
-    for path in with_named_loras(request).files():
+    for path in with_named_loras(request, find).files():
         if not path.exists():
             raise DarkroomError(f"there is no file '{path}'; check the path.")

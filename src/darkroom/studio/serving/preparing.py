@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
-from darkroom.studio.develop import fill, jobs_of, record
+from darkroom.families.family import Model
+from darkroom.studio.develop import fill, in_tiles, jobs_of, record
 from darkroom.studio.engine import Job
 from darkroom.studio.prompts import with_named_loras
 from darkroom.studio.request import Record, Request
@@ -14,12 +16,13 @@ from darkroom.studio.serving.stages import Stage, Stages
 
 @dataclass(eq=False)
 class Prepared:
-    """A request whose model is at hand. ``jobs`` gives its pictures one after the other, good as long as the
-    stage is in the state that it was ``since`` then.
+    """A request whose ``model`` is at hand, as it is to encode and decode. ``jobs`` gives its pictures one after
+    the other, good as long as the stage is in the state that it was ``since`` then.
     """
 
     stage: Stage
     since: float
+    model: Model
     request: Request
     record: Record
     jobs: Iterator[Job]
@@ -36,12 +39,13 @@ class Preparing:
     def __init__(self, stages: Stages, limits: Limits) -> None:
         self._stages, self._limits = stages, limits
         self._prepared: dict[tuple[LiveJob, int], Prepared] = {}
+        self._named: WeakKeyDictionary[LiveJob, dict[int, Request]] = WeakKeyDictionary()
 
     def of(self, shot: Shot) -> Prepared | None:
         """The request of a job's next picture; None where its model is not ready. Raises DarkroomError."""
-        job, key = shot.job, (shot.job, shot.request)
+        key = shot.job, shot.request
         known = self._prepared.get(key)
-        request = known.request if known else with_named_loras(job.entry.requests[shot.request])
+        request = known.request if known else self._with_named(shot)
         stage = self._stages.of(request)
         if stage is None:
             return None
@@ -52,6 +56,13 @@ class Preparing:
             known = self._prepared[key] = self._prepare(shot, filled, stage)
         return known
 
+    def _with_named(self, shot: Shot) -> Request:
+        """Found once a job: it may have to wait for its model, and is asked for after every pass."""
+        named = self._named.setdefault(shot.job, {})
+        if shot.request not in named:
+            named[shot.request] = with_named_loras(shot.job.entry.requests[shot.request])
+        return named[shot.request]
+
     def _filled(self, request: Request, stage: Stage) -> Request:
         filled = fill(request, stage.loaded.model)
         self._limits.check_size(filled)
@@ -59,11 +70,11 @@ class Preparing:
 
     @staticmethod
     def _prepare(shot: Shot, filled: Request, stage: Stage) -> Prepared:
-        hung, model = stage.hung(filled), stage.loaded.model
+        hung, model = stage.hung(filled), in_tiles(stage.loaded.model, filled)
         shot.job.notices |= dict.fromkeys(hung.notices)
         places = [one.index for one in shot.job.waiting if one.request == shot.request]
         jobs = jobs_of(filled, model, hung, places)
-        return Prepared(stage, stage.since, filled, record(filled, stage.loaded.digest), jobs)
+        return Prepared(stage, stage.since, model, filled, record(filled, stage.loaded.digest), jobs)
 
     def drop_ended(self) -> None:
         """Let go of what no job needs, and of models that are to leave memory."""

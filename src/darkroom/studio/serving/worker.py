@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from darkroom.errors import DarkroomError
-from darkroom.studio.develop import fill, pixels
+from darkroom.studio.develop import fill, in_tiles, pixels
 from darkroom.studio.engine import Job, group_of
 from darkroom.studio.placement.precision import default_precision
 from darkroom.studio.prompts import with_named_loras
@@ -73,7 +73,9 @@ class Worker(threading.Thread):
         """Raise DarkroomError for what a model that is in memory cannot do; any thread may ask."""
         named = with_named_loras(request)
         if stage := self._stages.known(named):
-            self._limits.check_size(fill(named, stage.loaded.model))
+            filled = fill(named, stage.loaded.model)
+            in_tiles(stage.loaded.model, filled)
+            self._limits.check_size(filled)
 
     def halt(self, drain: float) -> None:
         """Begin nothing more, and end when what is under way is done, or after ``drain`` seconds."""
@@ -157,7 +159,7 @@ class Worker(threading.Thread):
             raise DarkroomError(
                 "the picture came out as no numbers at all; try fewer steps, less guidance or float32."
             )
-        (image,) = pixels(prepared.stage.loaded.model, job.result)
+        (image,) = pixels(prepared.model, job.result)
         self.meter.finished()
         self._scribe.save(shot, Picture(image, prepared.record.single(shot.index)))
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +42,7 @@ ROLES = tuple(
         *((rf"\.{role}", role) for role in ("diff", "diff_b", "w_norm", "b_norm")),
     )
 )
+PEFT_FILE, PEFT_CONFIG = "adapter_model", "adapter_config.json"
 WRAPPERS = ("base_model.model.", "model.diffusion_model.", "diffusion_model.")
 XLABS = {
     "qkv_lora1": "{}.img_attn.qkv",
@@ -94,7 +96,8 @@ def read_adapter(store: Store, config: Mapping[str, Any] | None = None) -> Adapt
             unknown.append(key)
         else:
             module, role = meaning
-            modules.setdefault(module, {})[role] = key
+            if modules.setdefault(module, {}).setdefault(role, key) != key:
+                unknown.append(key)  # of a second adapter in the same file
     file = AdapterFile(store, modules, tuple(unknown), PeftConfig.of(store.header.metadata, config))
     if not modules:
         seen = ", ".join(f"'{key}'" for key in unknown[:3]) or "nothing"
@@ -103,6 +106,23 @@ def read_adapter(store: Store, config: Mapping[str, Any] | None = None) -> Adapt
             "'...lora_down.weight' or '...lora_A.weight'."
         )
     return file
+
+
+def config_of(path: Path) -> Mapping[str, Any] | None:
+    """What PEFT keeps in the folder of an adapter, or beside its file, which is then called adapter_model.
+
+    Raises DarkroomError where it cannot be read: without it the adapter would act too much or too little.
+    """
+    file = (path if path.is_dir() else path.parent) / PEFT_CONFIG
+    if not file.is_file() or not (path.is_dir() or path.stem == PEFT_FILE):
+        return None
+    try:
+        values = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DarkroomError(f"'{file}' cannot be read ({error}); get the whole folder again.") from error
+    if not isinstance(values, dict):
+        raise DarkroomError(f"'{file}' is not what PEFT writes; get the whole folder again.")
+    return values
 
 
 def meaning_of(key: str) -> tuple[str, str] | None:
