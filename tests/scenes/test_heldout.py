@@ -4,6 +4,7 @@ import pytest
 
 from darkroom.data.scenes.chance import philox
 from darkroom.data.scenes.heldout import NEVER, SHARES, combinations_of, held_out, is_held_out, kinds_shown
+from darkroom.data.scenes.own_colours import OWN_COLOURS, called
 from darkroom.data.scenes.skills import SKILLS, evaluation_scenes, sample_scene
 from darkroom.data.scenes.words import WORDS
 from darkroom.data.scenes.world import full_world, small_world
@@ -54,3 +55,12 @@ def test_worn_and_held_things_count() -> None:
     held = scene.things[0].held
     assert held is not None and held[0] in kinds_shown(scene.things)
     assert ("colour", *held) in set(combinations_of(scene))
+
+
+def test_what_is_held_out_is_not_shown_in_a_things_own_colour_either() -> None:
+    for kind, colour in OWN_COLOURS.items():
+        assert not held_out(("colour", kind, colour))
+    for i in range(3000):
+        for thing in sample_scene(philox(4, i), small_world()).things:
+            if colour := called(thing.kind, thing.colour):
+                assert not held_out(("colour", thing.kind, colour)), i

@@ -4,9 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from darkroom.data.scenes.graph import Box, Scene
+from darkroom.data.scenes.own_colours import called
 from darkroom.data.scenes.render import parts
-
-from .own_colours import called
 
 
 @dataclass(frozen=True)

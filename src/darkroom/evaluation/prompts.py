@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from darkroom.data.scenes.captions import exact_caption
 from darkroom.data.scenes.chance import philox
 from darkroom.data.scenes.graph import Scene
+from darkroom.data.scenes.heldout import is_held_out
 from darkroom.data.scenes.skills import evaluation_scenes
 from darkroom.data.scenes.world import World
 
 from .requirements import Requirement
-from .told import HARD, requirements_of
+from .told import hard, requirements_of
 
 SEED = 2026
 HARD_SKILL = "hard"
@@ -29,6 +30,11 @@ class Prompt:
     seeds: tuple[int, ...]
     scene: Scene | None = None
 
+    @property
+    def held_out(self) -> bool:
+        """Whether it asks for a combination that training never shows."""
+        return self.scene is not None and is_held_out(self.scene)
+
 
 def _seeds(number: int, pictures: int) -> tuple[int, ...]:
     """Seeds that stay the same when there are to be more pictures a prompt."""
@@ -38,7 +44,7 @@ def _seeds(number: int, pictures: int) -> tuple[int, ...]:
 def held_out_prompts(
     world: World, skill: str, prompts: int, pictures: int, strictly: bool = False
 ) -> list[Prompt]:
-    """Exact captions of scenes that training never shows; a pure function of its arguments.
+    """Exact captions of scenes that are drawn to measure a skill; a pure function of its arguments.
 
     The first prompts stay the same when there are to be more.
     """
@@ -56,9 +62,9 @@ def held_out_prompts(
     ]
 
 
-def hard_prompts(pictures: int = HARD_PICTURES) -> list[Prompt]:
-    """The eight prompts that the field's explainers call hard."""
+def hard_prompts(pictures: int = HARD_PICTURES, strictly: bool = False) -> list[Prompt]:
+    """The eight prompts that the field's explainers call hard; ``strictly`` "a cat" is one cat."""
     return [
         Prompt(HARD_SKILL, i, text, tuple(requirements), _seeds(i, pictures))
-        for i, (text, requirements) in enumerate(HARD.items())
+        for i, (text, requirements) in enumerate(hard(strictly).items())
     ]

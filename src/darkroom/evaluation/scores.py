@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .evaluate import Plan
@@ -12,13 +12,17 @@ from .prompts import Prompt
 
 @dataclass(frozen=True)
 class Score:
-    """How many of a skill's, or of one prompt's, pictures are right."""
+    """How many of a skill's, or of one prompt's, pictures are right.
+
+    ``held_out`` is the same of those prompts alone that ask for what training never shows.
+    """
 
     name: str
     prompts: int
     pictures: int
     right: int
     trust: Trust | None = None
+    held_out: "Score | None" = None
 
     @property
     def share(self) -> float:
@@ -35,6 +39,9 @@ class Score:
         if self.trust:
             shares["examiner_on_true_pictures"] = round(self.trust.right / self.trust.scenes, 4)
             shares["examiner_on_wrong_pictures"] = round(self.trust.caught / self.trust.scenes, 4)
+        if self.held_out:
+            facts["held_out_prompts"] = self.held_out.prompts
+            shares["held_out_score"] = round(self.held_out.share, 4)
         return {"name": self.name, **facts, **shares}
 
 
@@ -74,12 +81,17 @@ class Report:
 
 def report(model: str, plan: Plan, journal: Journal) -> Report:
     """What the journal's verdicts come to."""
-    skills = tuple(_score(skill, plan.of(skill), journal, journal.trust.get(skill)) for skill in plan.skills)
+    skills = tuple(_of_skill(skill, plan.of(skill), journal) for skill in plan.skills)
     hard = tuple(_score(prompt.text, [prompt], journal) for prompt in plan.hard())
     return Report(model, dict(journal.settings), skills, hard)
 
 
-def _score(name: str, prompts: Sequence[Prompt], journal: Journal, trust: Trust | None = None) -> Score:
+def _of_skill(skill: str, prompts: Sequence[Prompt], journal: Journal) -> Score:
+    held_out = _score(skill, [prompt for prompt in prompts if prompt.held_out], journal)
+    return replace(_score(skill, prompts, journal), trust=journal.trust.get(skill), held_out=held_out)
+
+
+def _score(name: str, prompts: Sequence[Prompt], journal: Journal) -> Score:
     keys = [(p.skill, p.number, seed) for p in prompts for seed in p.seeds]
     judged = [journal.verdicts[key] for key in keys if key in journal.verdicts]
-    return Score(name, len(prompts), len(judged), sum(verdict.right for verdict in judged), trust)
+    return Score(name, len(prompts), len(judged), sum(verdict.right for verdict in judged))

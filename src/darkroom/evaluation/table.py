@@ -6,7 +6,15 @@ from rich.table import Table
 
 from .scores import Report, Score
 
-COLUMNS = ("skill", "prompts", "pictures", "right", "95% interval", "examiner: true", "examiner: wrong")
+COLUMNS = (
+    "skill",
+    "prompts (held out)",
+    "pictures",
+    "right (held out)",
+    "95% interval",
+    "examiner: true",
+    "examiner: wrong",
+)
 
 MEAN = "mean of skills"
 
@@ -17,12 +25,14 @@ def _percent(share: float) -> str:
 
 def _cells(score: Score) -> tuple[str, ...]:
     low, high = score.interval
-    shares = _percent(score.share), f"{100 * low:.1f} to {100 * high:.1f}"
-    counts = str(score.prompts), str(score.pictures)
-    if score.trust is None:
-        return (score.name, *counts, *shares, "", "")
-    trusted = (score.trust.right / score.trust.scenes, score.trust.caught / score.trust.scenes)
-    return (score.name, *counts, *shares, *map(_percent, trusted))
+    prompts, right, trusted = str(score.prompts), _percent(score.share), ("", "")
+    if score.held_out:
+        prompts += f" ({score.held_out.prompts})"
+        right += f" ({_percent(score.held_out.share)})"
+    if score.trust:
+        true, wrong = (n / score.trust.scenes for n in (score.trust.right, score.trust.caught))
+        trusted = _percent(true), _percent(wrong)
+    return (score.name, prompts, str(score.pictures), right, f"{100 * low:.1f} to {100 * high:.1f}", *trusted)
 
 
 def rows(report: Report) -> Iterator[tuple[str, ...]]:
@@ -34,7 +44,9 @@ def rows(report: Report) -> Iterator[tuple[str, ...]]:
 
 
 def table(report: Report) -> Table:
-    """For terminals. The last columns: how often the examiner finds true pictures right, wrong ones wrong."""
+    """For terminals. In brackets: what training never shows alone. The last columns: how often the examiner
+    finds true pictures right, wrong ones wrong.
+    """
     made = Table(
         title=f"What {report.model} can do", caption="Judged by an examiner whose own accuracy stands beside."
     )

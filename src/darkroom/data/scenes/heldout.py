@@ -1,7 +1,8 @@
 """Combinations that training never shows, so that what is learnt is told from what is remembered.
 
 Each pair of kinds, (kind, colour) pair and word is held out or not by its own hash: the choice is the same on
-every machine, in every world, and does not move when kinds are added.
+every machine, in every world, and does not move when kinds are added. A colour that a kind has by itself is
+never held out: training shows it whenever it shows the kind, though no caption may name it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from itertools import combinations
 
 from .catalogue import CATALOGUE
 from .graph import Scene, Thing
+from .own_colours import called
 
 SEED = 20
 SHARES = {"pair": 0.10, "colour": 0.08, "word": 0.12}
@@ -56,7 +58,7 @@ def combinations_of(scene: Scene) -> Iterator[Combination]:
 @cache
 def held_out(combination: Combination) -> bool:
     """Whether training leaves this combination out."""
-    if combination in NEVER or _of_a_crowd(combination):
+    if combination in NEVER or _of_a_crowd(combination) or _its_own(combination):
         return False
     digest = blake2b(f"{SEED}:{'|'.join(combination)}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64 < SHARES[combination[0]]
@@ -67,6 +69,11 @@ def _of_a_crowd(combination: Combination) -> bool:
     if combination[0] != "pair":
         return False
     return all(k == "umbrella" or CATALOGUE[k].group == "person" for k in combination[1:])
+
+
+def _its_own(combination: Combination) -> bool:
+    """A balloon that is left as it is drawn is red."""
+    return combination[0] == "colour" and called(combination[1], None) == combination[2]
 
 
 def is_held_out(scene: Scene) -> bool:

@@ -70,10 +70,10 @@ def scene_about(rng: np.random.Generator, world: World, kind: str) -> Scene:
 
 
 def evaluation_scenes(world: World, skill: str, n: int, seed: int = 0) -> list[Scene]:
-    """``n`` scenes of combinations that training never shows; pure in (world, skill, n, seed).
+    """``n`` scenes to measure a skill by; pure in (world, skill, n, seed).
 
-    Every second scene may be one in which nothing can be held out (six bananas), where the skill has such
-    scenes; those are only fresh.
+    Training never shows their combinations. Every second scene may be one in which nothing can be held out
+    (six bananas), where the skill has such scenes; of those training may show the like.
     """
     rng = philox(seed, sorted(SKILLS).index(skill), _EVALUATION_STREAM)
     return [_unseen(rng, world, skill, fresh=i % 2 == 1) for i in range(n)]

@@ -3,7 +3,7 @@
 Judged by eye. A kind that is missing has several colours, or none that all would agree on.
 """
 
-from darkroom.data.scenes.catalogue import CATALOGUE
+from .catalogue import CATALOGUE
 
 _BY_COLOUR = {
     "red": """apple, strawberry, tomato, chilli, teapot, rose, car, racing car, scarf, high heel, backpack,
