@@ -129,6 +129,14 @@ def test_exif_that_cannot_be_packed_again_is_damage():
         pictures.decode(file.getvalue())
 
 
+def test_a_photo_with_another_behind_it_is_a_jpeg(tmp_path: Path):
+    """As cameras write them, under the name of JPEG."""
+    first, path = Image.new("RGB", (24, 16), "red"), tmp_path / "photo.jpg"
+    first.save(path, "MPO", save_all=True, append_images=[Image.new("RGB", (12, 8), "blue")])
+    assert pictures.read(path).format == "JPEG"
+    assert np.abs(pictures.read_to_fit(path, 24, 16).astype(int) - [255, 0, 0]).max() < 5
+
+
 def test_a_format_must_hold_the_names_of_files_too():
     start = Path("/start", *["d" * 200] * 20)  # named twice: in the request, and with its hash
     pictures.check_holds(replace(REQUEST, prompt="\u6f22" * 7200), "JPEG")

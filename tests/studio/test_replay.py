@@ -12,7 +12,9 @@ from PIL import Image
 from darkroom.errors import DarkroomError
 from darkroom.studio import replay as replaying
 from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
+from darkroom.studio.develop import develop
 from darkroom.studio.digests import digest
+from darkroom.studio.pictures import sheet
 from darkroom.studio.replay import Likeness, compare, read_record, replay
 from darkroom.studio.request import Picture, Record, Request
 
@@ -47,10 +49,51 @@ def test_the_same_pixels_in_a_file_packed_otherwise(tmp_path):
     assert str(compare(path, RECORD, Picture(PIXELS, RECORD))) == "identical, every pixel"
 
 
-def test_a_resized_file_is_refused(tmp_path):
-    path = Picture(PIXELS[::2], RECORD).save(tmp_path / "x.png")
-    with pytest.raises(DarkroomError, match="24 x 8, not as its record says"):
-        compare(path, RECORD, Picture(PIXELS, RECORD))
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_file_of_another_size_than_its_record_says_is_refused_before_the_work(tmp_path, count, monkeypatch):
+    monkeypatch.setattr("darkroom.studio.develop.develop_many", None)
+    record = replace(RECORD, request=Request(prompt="x", seed=1, width=24, height=16, count=count))
+    whole = sheet([PIXELS] * count)
+    read_record(Picture(whole, record).save(tmp_path / "whole.png"))
+    path = Picture(whole[::2], record).save(tmp_path / "x.png")
+    with pytest.raises(DarkroomError, match=f"{whole.shape[1]} x {len(whole[::2])}, not as its record says"):
+        replay(path)
+
+
+SMALL = {"seed": 3, "steps": 1, "width": 32, "height": 32}
+
+
+@pytest.mark.parametrize("now", ["moved/first.png", "moved/sub/first.png", "elsewhere.png", "home"])
+def test_what_a_picture_was_made_from_may_have_moved(tmp_path, monkeypatch, now):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path / "home"))
+    first = Path("sub/first.png")
+    first.parent.mkdir()
+    Image.fromarray(PIXELS).save(first)
+    request = Request(prompt="a cone", init_image=first, strength=0.9, **SMALL)
+    path = develop(request)[0].save(tmp_path / "moved" / "x.png")
+    assert replay(path)[1].same_file
+    target = tmp_path / ("home/wildcards/first.png" if now == "home" else now)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    first.rename(target)
+    monkeypatch.chdir(tmp_path / "home" if now == "home" else tmp_path / "moved")
+    sources = () if now.startswith("moved") else (path, target)
+    assert replay(path, sources=sources)[1].same_file
+    Image.fromarray(PIXELS[::-1]).save(target)
+    with pytest.raises(DarkroomError, match=r"'sub/first\.png', which .* with --source\.$"):
+        replay(path, sources=sources)
+
+
+def test_a_lora_that_lies_in_ones_own_folder_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path / "home"))
+    own = tmp_path / "home" / "loras" / "ink.safetensors"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"ink")
+    theirs = Path("/home/them/.darkroom/loras/ink.safetensors")
+    request = Request(prompt="x", attached=Attachments(loras=(Lora(theirs),)))
+    record = replace(RECORD, request=request, hashes={str(theirs): digest(own)})
+    found = record.moved(replaying._where_now(record, tmp_path, ()))
+    assert found.files() == (own,) and found.hashes == {str(own): digest(own)}
 
 
 def test_a_file_without_a_record_is_refused(tmp_path: Path):
@@ -98,7 +141,7 @@ def test_pipes_devices_and_folders_are_no_pictures_and_not_read(tmp_path, pipe, 
         hashes, control = {str(path): NOTHING}, tmp_path / "net" / "model.safetensors"
         for asked in (
             {"init_image": path},
-            {"attached": Attachments(loras=(Lora(path),))},
+            {"attached": Attachments(loras=(Lora(tmp_path if path == weights else path),))},
             {"attached": Attachments(embeddings=(path,))},
             {"attached": Attachments(controls=(Control(control, path),))},
         ):
@@ -113,12 +156,13 @@ def test_a_folder_is_read_only_where_a_network_may_be_one_and_is(tmp_path, pipe,
     seen = {str(tmp_path / "seen.png"): digest(tmp_path / "seen.png")}
     for path, known in ((weights, digest(weights)), (empty, NOTHING), (pipe, NOTHING), (weights, "0" * 64)):
         parts = Attachments(
+            loras=(Lora(path),),
             controls=(Control(path, tmp_path / "seen.png"),),
             image_prompts=(ImagePrompt(path, path, tmp_path / "seen.png"),),
         )
         record = read_record(of_stranger(tmp_path, seen | {str(path): known}, attached=parts))
         if known == digest(weights):
-            replaying._check_files(record)
+            assert replaying._where_now(record, tmp_path, ())[weights] == weights
             continue
         with pytest.raises(DarkroomError, match="is gone or changed"):
             replay(picture)

@@ -12,9 +12,21 @@ from darkroom.cli.output import json_option, print_json
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the new picture here.")
 @click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
+@click.option(
+    "--source",
+    "sources",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A picture, mask or other file that it was made from, where that has moved; may come again.",
+)
 @json_option
-def replay(file: Path, output: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Make a picture again from its file alone, and say how close it came.
+def replay(
+    file: Path, output: Path | None, overwrite: bool, sources: tuple[Path, ...], as_json: bool
+) -> None:
+    """Make a picture again from its file, and say how close it came.
+
+    What else it was made from, such as the picture of -i, is found by its hash where it was, beside the file,
+    or among --source.
 
     The same machine and version give the same bytes. Another processor may round differently: expect a
     largest difference of a few steps of 255 there.
@@ -23,6 +35,7 @@ def replay(file: Path, output: Path | None, overwrite: bool, as_json: bool) -> N
     Examples:
       darkroom replay pictures/0001-a-red-apple.png
       darkroom replay sent-by-a-friend.webp -o mine.webp
+      darkroom replay edited.png --source holidays/photo.jpg
     """
     from darkroom.cli.progress import bar
     from darkroom.cli.target import Target
@@ -31,7 +44,7 @@ def replay(file: Path, output: Path | None, overwrite: bool, as_json: bool) -> N
     read_record(file)  # complain about a wrong file before about a wrong place
     target = Target(output, 1, overwrite, sheet=False, films=False) if output else None
     with bar() as advance:
-        picture, likeness = replay(file, advance)
+        picture, likeness = replay(file, advance, sources)
     saved = target.save(picture) if target else None
     if as_json:
         print_json({"file": str(file), "saved": str(saved) if saved else None, **asdict(likeness)})

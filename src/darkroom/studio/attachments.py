@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,6 +38,11 @@ class _Attachment:
     def files(self) -> tuple[Path, ...]:
         """What must be as it was for the same picture."""
         return tuple(value for value in vars(self).values() if isinstance(value, Path))
+
+    def moved(self, names: Mapping[Path, Path]) -> Self:
+        """The same with files that lie elsewhere now."""
+        paths = {name: value for name, value in vars(self).items() if isinstance(value, Path)}
+        return replace(self, **{name: names.get(path, path) for name, path in paths.items()})
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,14 @@ class Attachments:
         """Every file that they read."""
         parts = (*self.loras, *self.controls, *self.image_prompts)
         return (*(file for part in parts for file in part.files()), *self.embeddings)
+
+    def moved(self, names: Mapping[Path, Path]) -> "Attachments":
+        """The same with files that lie elsewhere now."""
+        parts = {
+            name: tuple(one.moved(names) for one in getattr(self, name))
+            for name in ("loras", "controls", "image_prompts")
+        }
+        return Attachments(**parts, embeddings=tuple(names.get(path, path) for path in self.embeddings))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; nothing of what is not there."""

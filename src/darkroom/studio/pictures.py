@@ -1,6 +1,5 @@
 """Pictures as bytes: encoded with what made them, decoded with care."""
 
-import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from darkroom.errors import DarkroomError, InvalidRequest
 from darkroom.studio import metadata
+from darkroom.studio.request import SHEET_GAP, sheet_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,7 +121,7 @@ def decode(data: bytes, name: str = "the picture") -> Decoded:
                 )
             image.load()
             upright = ImageOps.exif_transpose(image)
-            return Decoded(np.asarray(_on_white(upright)), str(image.format), _texts(image))
+            return Decoded(np.asarray(_on_white(upright)), _format(image), _texts(image))
     except UnidentifiedImageError as error:
         raise DarkroomError(
             f"{name} is not a PNG, JPEG or WebP picture; convert it to one of these."
@@ -133,11 +133,13 @@ def decode(data: bytes, name: str = "the picture") -> Decoded:
 def check_picture(data: bytes, pixels: int, name: str = "the picture") -> Decoded:
     """The picture, if it is a whole PNG, JPEG or WebP of one frame and no more than ``pixels``.
 
-    Raises DarkroomError otherwise. Its header is asked first: a few kilobytes can claim gigabytes.
+    Of several that a camera put in one JPEG it is the first. Raises DarkroomError otherwise. Its header is
+    asked first: a few kilobytes can claim gigabytes.
     """
     try:
         with Image.open(BytesIO(data), formats=READABLE) as image:
-            width, height, frames = image.width, image.height, getattr(image, "n_frames", 1)
+            width, height = image.size
+            frames = 1 if _format(image) == "JPEG" else getattr(image, "n_frames", 1)
     except UnidentifiedImageError:
         raise InvalidRequest(f"{name} is not a PNG, JPEG or WebP picture; convert it first.") from None
     except DAMAGE as error:
@@ -191,14 +193,14 @@ def read_mask(path: Path, width: int, height: int) -> np.ndarray:
     return (pixels.mean(axis=2) >= 127.5).astype(np.float32)
 
 
-def sheet(pixels: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
+def sheet(pixels: Sequence[np.ndarray]) -> np.ndarray:
     """Pictures of one size in rows, as near to a square as they go, with white between: uint8 (H, W, 3)."""
-    columns = math.ceil(math.sqrt(len(pixels)))
     height, width, _ = pixels[0].shape
-    rows = math.ceil(len(pixels) / columns)
-    whole = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    across, down = sheet_size(len(pixels), width, height)
+    whole = np.full((down, across, 3), 255, np.uint8)
+    columns = (across + SHEET_GAP) // (width + SHEET_GAP)
     for i, one in enumerate(pixels):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        top, left = i // columns * (height + SHEET_GAP), i % columns * (width + SHEET_GAP)
         whole[top : top + height, left : left + width] = one
     return whole
 
@@ -219,6 +221,11 @@ def labels() -> dict[str, str]:
 
     samplers = {name: sampler.label for name, sampler in SAMPLERS.items()}
     return samplers | {name: grid.label for name, grid in GRIDS.items()}
+
+
+def _format(image: Image.Image) -> str:
+    """PNG, JPEG or WEBP: Pillow calls a JPEG with further pictures behind the first MPO."""
+    return "JPEG" if image.format == "MPO" else str(image.format)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -1,7 +1,6 @@
 """Darkroom on another machine, or in another process: the same ``generate``, and the same results."""
 
 import base64
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -167,10 +166,9 @@ class RemoteRoom:
         from darkroom.studio.pictures import decode
 
         decoded = decode(self.caller.data(path))
-        record = json.loads(decoded.texts.record or "{}")
-        hashes = record.get("hashes", {})
-        names = {there: str(sent[digest]) for there, digest in hashes.items() if digest in sent}
-        return Result((decoded.pixels,), from_json(json.dumps(_renamed(record, names))))
+        record = from_json(decoded.texts.record or "{}")
+        names = {Path(there): sent[digest] for there, digest in record.hashes.items() if digest in sent}
+        return Result((decoded.pixels,), record.moved(names))
 
 
 class _Heard:
@@ -212,12 +210,3 @@ def _styled(request: Request, styles: Sequence[str], file: Path) -> Request:
 
     prompt, negative = styled(request.prompt, request.negative, styles, known_styles(file))
     return replace(request, prompt=prompt, negative=negative)
-
-
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Plain values in which these texts are others."""
-    if isinstance(value, str):
-        return names.get(value, value)
-    if isinstance(value, dict):
-        return {names.get(k, k): _renamed(v, names) for k, v in value.items()}
-    return [_renamed(one, names) for one in value] if isinstance(value, list) else value

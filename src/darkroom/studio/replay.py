@@ -1,14 +1,16 @@
 """Making a picture again from its own file, and saying how close it came."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from darkroom.errors import DarkroomError
+from darkroom.studio import home
 from darkroom.studio.digests import digest
 from darkroom.studio.expanding import gathered
+from darkroom.studio.home import name_of
 from darkroom.studio.hub import unasked
 from darkroom.studio.metadata import from_json
 from darkroom.studio.pictures import decode, encode, read, read_bytes
@@ -44,42 +46,49 @@ class Likeness:
         )
 
 
-def replay(path: Path, progress: Callable[[Progress], None] | None = None) -> tuple[Picture, Likeness]:
+def replay(
+    path: Path, progress: Callable[[Progress], None] | None = None, sources: Sequence[Path] = ()
+) -> tuple[Picture, Likeness]:
     """The picture in a file made again from its record alone.
 
-    Raises DarkroomError when the file is no picture, has no record, or was made from a file or by a model
-    that is not here: nothing is fetched that only the record names.
+    A file that it was made from is looked for where it was, beside the picture, by its name in the user's own
+    folder, and among ``sources``; its hash tells that it is the same. Raises DarkroomError when the file is
+    no picture, has no record or another size, or was made from a file or by a model that is not here: nothing
+    is fetched that only the record names.
     """
     record = read_record(path)
-    _check_files(record)
+    found = record.moved(_where_now(record, path.parent, sources))
     from darkroom.studio.develop import develop_many
 
     with unasked():
-        _check_models(record)
-        result = gathered(develop_many(record.requests, progress))
+        _check_models(found)
+        result = gathered(develop_many(found.requests, progress))
     picture = result[0] if len(result) == 1 else result.on_one_sheet()
     return picture, compare(path, record, picture)
 
 
 def read_record(path: Path) -> Record:
-    """What made the picture in a file. Raises DarkroomError when the file does not say."""
-    text = read(path).texts.record
-    if text is None:
+    """What made the picture in a file.
+
+    Raises DarkroomError when the file does not say, or is not of the size that it says.
+    """
+    decoded = read(path)
+    if decoded.texts.record is None:
         raise DarkroomError(f"'{path}' carries no Darkroom record; replay a picture that Darkroom saved.")
-    return from_json(text)
+    record, (height, width, _) = from_json(decoded.texts.record), decoded.pixels.shape
+    if record.size not in (None, (width, height)):
+        raise DarkroomError(
+            f"'{path}' is {width} x {height}, not as its record says; find the file as it was made."
+        )
+    return record
 
 
 def compare(path: Path, record: Record, again: Picture) -> Likeness:
-    """The picture in a file against one made again, both as that file's format keeps pixels."""
+    """The picture in a file against one of its size made again, both as that file's format keeps pixels."""
     data = read_bytes(path)
     before = decode(data, f"'{path}'")
     file = encode(Picture(again.pixels, record), before.format)
     after = decode(file)
-    if before.pixels.shape != after.pixels.shape:
-        height, width, _ = before.pixels.shape
-        raise DarkroomError(
-            f"'{path}' is {width} x {height}, not as its record says; find the file as it was made."
-        )
     difference = np.abs(before.pixels.astype(np.int16) - after.pixels)
     return Likeness(
         same_file=file == data,
@@ -90,20 +99,29 @@ def compare(path: Path, record: Record, again: Picture) -> Likeness:
     )
 
 
-def _check_files(record: Record) -> None:
-    """Raise DarkroomError unless all that the picture was made from beside the model is as it was.
+def _where_now(record: Record, beside: Path, sources: Sequence[Path]) -> dict[Path, Path]:
+    """Where all that the picture was made from, beside the model, lies as it was.
 
     The record may be a stranger's, who names whatever lies on this machine: devices and pipes are not opened,
     and of folders only those are read that hold what was asked of them.
+
+    Raises DarkroomError for what is gone.
     """
     folders = {path for request in record.requests for path in _perhaps_folders(request)}
+    own = {name: path for kind in home.KINDS for name, path in home.named(kind).items()}
+    found = {}
     for path in dict.fromkeys(record.files()):
         known = record.hashes.get(str(path))
-        fit = _is_file(path) or (path in folders and _holds_model(path))
-        if not known or not fit or digest(path) != known:
+        places = (path, beside / path, beside / path.name, *filter(None, [own.get(name_of(path))]), *sources)
+        fitting = (place for place in places if _is_file(place) or (path in folders and _holds_model(place)))
+        now = next((place for place in fitting if known and digest(place) == known), None)
+        if now is None:
             raise DarkroomError(
-                f"'{path}', which this picture was made from, is gone or changed; put it back first."
+                f"'{path}', which this picture was made from, is gone or changed; put it back, "
+                "or say where it is with --source."
             )
+        found[path] = now
+    return found
 
 
 def _check_models(record: Record) -> None:
@@ -117,7 +135,7 @@ def _check_models(record: Record) -> None:
 
 
 def _perhaps_folders(request: Request) -> tuple[Path, ...]:
-    """Files of a request that may be folders: parts of models, LoRAs, ControlNets, what sees picture prompts."""
+    """Files of a request that may be folders: parts of models, adapters, what sees picture prompts."""
     attached = request.attached
     loras = (one.file for one in attached.loras)
     controls = (one.model for one in attached.controls)

@@ -6,6 +6,7 @@ Nothing here imports torch: a command line can check its input before it pays fo
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -25,6 +26,8 @@ MIN_VAE_TILE = 64
 """Pixels: below it a tile is all edge."""
 MAX_CFG_SCALE = 100.0
 MAX_REUSE = 10
+SHEET_GAP = 4
+"""White pixels between the pictures of a sheet."""
 PRECISIONS = ("float32", "bfloat16", "int8")
 MAX_GUIDANCE = 100.0
 MAX_CLIP_SKIP = 12
@@ -116,8 +119,8 @@ class Request:
             raise InvalidRequest(
                 "the prompt is empty; say what the picture should show, such as 'a red apple'."
             )
-        for name in ("model", "sampler", "scheduler"):
-            if not isinstance(getattr(self, name), str | None):
+        for name, kind in (("model", str), ("sampler", str | None), ("scheduler", str | None)):
+            if not isinstance(getattr(self, name), kind):
                 raise InvalidRequest(f"the {name} {getattr(self, name)!r} is no name; give it as text.")
         check_whole("count", self.count, 1, MAX_COUNT)
         check_whole("seed", self.seed, 0, MAX_SEED - self.count + 1, "leave it out for a random one, or ")
@@ -204,6 +207,12 @@ class Request:
         pictures = (path for path in (self.init_image, self.mask) if path)
         return (*pictures, *self.others, *self.attached.files())
 
+    def moved(self, names: Mapping[Path, Path]) -> "Request":
+        """The same with files that lie elsewhere now."""
+        first, mask = (path and names.get(path, path) for path in (self.init_image, self.mask))
+        others = tuple(names.get(path, path) for path in self.others)
+        return replace(self, init_image=first, mask=mask, others=others, attached=self.attached.moved(names))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -241,6 +250,20 @@ class Record:
     def files(self) -> tuple[Path, ...]:
         """Every file that was read beside the model's."""
         return tuple(path for request in self.requests for path in request.files())
+
+    def moved(self, names: Mapping[Path, Path]) -> "Record":
+        """The same with files that lie elsewhere now."""
+        request, *further = (request.moved(names) for request in self.requests)
+        hashes = {str(names.get(Path(name), name)): digits for name, digits in self.hashes.items()}
+        return replace(self, request=request, further=tuple(further), hashes=hashes)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the picture or of the sheet that holds all; None where it does not say."""
+        width, height = self.request.width, self.request.height
+        if width is None or height is None:
+            return None
+        return sheet_size(sum(request.count for request in self.requests), width, height)
 
 
 @dataclass(frozen=True)
@@ -293,6 +316,13 @@ class Result:
         from darkroom.studio.pictures import sheet
 
         return Picture(sheet(self.images), self.record)
+
+
+def sheet_size(count: int, width: int, height: int) -> tuple[int, int]:
+    """Width and height in pixels of a sheet of pictures of one size, as near to a square as it goes."""
+    columns = ceil(sqrt(count))
+    rows = ceil(count / columns)
+    return columns * (width + SHEET_GAP) - SHEET_GAP, rows * (height + SHEET_GAP) - SHEET_GAP
 
 
 def _check_prompt(name: str, text: object) -> None:

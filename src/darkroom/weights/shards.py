@@ -80,7 +80,8 @@ def _pickle_of(folder: Path, allow_pickle: bool) -> Store:
         if (folder / name).is_file():
             return open_store(folder / name, allow_pickle)
     raise DarkroomError(
-        f"'{folder}' has no weights; expected diffusion_pytorch_model, model or adapter_model.safetensors in it."
+        f"'{folder}' has no weights; expected diffusion_pytorch_model, model or adapter_model.safetensors "
+        "in it."
     )
 
 

@@ -16,8 +16,10 @@ from darkroom.studio.serving.stages import Stage, Stages
 
 @dataclass(eq=False)
 class Prepared:
-    """A request whose ``model`` is at hand, as it is to encode and decode. ``jobs`` gives its pictures one after
-    the other, good as long as the stage is in the state that it was ``since`` then.
+    """A request whose ``model`` is at hand, as it is to encode and decode.
+
+    ``jobs`` gives its pictures one after the other, good as long as the stage is in the state that it was
+    ``since`` then.
     """
 
     stage: Stage
