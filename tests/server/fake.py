@@ -50,10 +50,13 @@ class FakeService:
     def __exit__(self, *error):
         self.stop(0)
 
-    def stop(self, drain: float = 30.0) -> None:
+    def halt(self, drain: float) -> None:
         end = time.monotonic() + drain
         while any(not view.status.ended for view in self.views.values()) and time.monotonic() < end:
             time.sleep(0.01)
+
+    def stop(self, drain: float = 30.0) -> None:
+        self.halt(drain)
         self.closed = True
         for readers in self.readers.values():
             for reader in readers:

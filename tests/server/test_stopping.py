@@ -1,11 +1,20 @@
-"""A server process that is told to stop while it works, with the starter."""
+"""A server that is told to stop while it works, with the starter."""
 
+import asyncio
 import signal
 import threading
 import time
 
 import httpx
 from tests.server.running import serving
+
+from darkroom.server.desk import Desk
+from darkroom.server.settings import Settings
+from darkroom.studio.request import Request
+from darkroom.studio.serving.jobs import Status
+from darkroom.studio.serving.service import Service
+
+LONG = Request(prompt="a zebra", seed=0, steps=150, width=256, height=256)
 
 
 def test_sigterm_drains(tmp_path):
@@ -41,3 +50,23 @@ def test_sigterm_drains(tmp_path):
         while (job := client.get(f"/api/jobs/{kept}").json())["status"] in ("queued", "running"):
             time.sleep(0.05)
         assert job["status"] == "done"
+
+
+def test_what_outlasts_the_drain_is_made_by_the_next_start_only_for_who_comes_back(tmp_path):
+    """A client that waited is told to ask again; one that has the id of its job will ask for it."""
+    service = Service(tmp_path)
+    service.start()
+    desk = Desk(service, Settings(drain=0.0))
+    waited_for, kept = (desk.submit([LONG], owner="", tag="").id for _ in range(2))
+
+    async def stop():
+        async with desk.waiting(waited_for):
+            while service.view(waited_for).started is None:
+                await asyncio.sleep(0.01)
+            await desk.stop()
+
+    asyncio.run(stop())
+    again = Service(tmp_path)
+    assert again.view(waited_for).status is Status.CANCELLED
+    assert again.view(kept).status is Status.QUEUED
+    again.stop()

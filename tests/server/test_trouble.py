@@ -1,4 +1,4 @@
-"""What the doors answer while the disk is full, and of jobs that cannot be read."""
+"""What the doors answer while the disk is full, of jobs that cannot be read, and to what cannot be kept."""
 
 import sqlite3
 
@@ -12,6 +12,7 @@ from darkroom.server.settings import Settings
 from darkroom.studio.serving import uploads
 from darkroom.studio.serving.service import Service
 
+JSON = {"Content-Type": "application/json"}
 CALLS = {
     "/api/jobs": lambda told: told["error"]["message"],
     "/v1/images/generations": lambda told: told["error"]["message"],
@@ -50,7 +51,40 @@ def test_uploads_that_have_no_room_are_a_reason_to_come_back(api, monkeypatch):
     monkeypatch.setattr(uploads, "MOST_BYTES", 10)
     refused = api.post("/api/uploads", files={"file": png()})
     assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
-    assert "delete jobs" in refused.json()["error"]["message"]
+    assert "try again in 60 seconds" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"init_image": "\\ud800"',
+        '"init_image": "x", "mask": "\\udfff"',
+        '"image_prompts": [{"name": "x", "encoder": "x", "picture": "\\ud800"}]',
+        '"latest": "\\ud800"',
+        '"model": "\\ud800"',
+        '"\\ud800": 1',
+    ],
+)
+def test_half_characters_in_a_wish_are_refused(api, real, field):
+    answer = api.post("/api/jobs", content=f'{{"prompt": "a cone", {field}}}', headers=JSON)
+    assert answer.status_code == 422 and "not utf-8; retype it" in answer.json()["error"]["message"]
+    assert real.jobs() == []
+
+
+@pytest.mark.parametrize("field", ["user", "safety_identifier", "sampler", "prompt"])
+def test_openais_clients_are_told_too(api, real, field):
+    body = f'{{"prompt": "a cone", "{field}": "\\ud800"}}'
+    answer = api.post("/v1/images/generations", content=body, headers=JSON)
+    assert answer.status_code == 400 and "not utf-8; retype it" in answer.json()["error"]["message"]
+    form = {"prompt": "a cone", field: "+2AA-"}
+    parts = [
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in form.items()
+    ]
+    odd = {"Content-Type": "multipart/form-data; boundary=x; charset=utf-7"}  # which has half characters
+    answer = api.post("/v1/images/edits", content="".join(parts) + "--x--\r\n", headers=odd)
+    assert answer.status_code == 400 and "not utf-8; retype it" in answer.json()["error"]["message"]
+    assert real.jobs() == []
 
 
 def test_a_job_of_another_version_is_in_no_list(api, real):

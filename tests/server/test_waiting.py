@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -118,6 +119,23 @@ def test_what_runs_is_finished_and_answered_when_the_server_is_told_to_stop(live
     live.thread.join(10)
     assert (answers[0].status_code == 200 and "b64_json" in answers[0].text) or "images" in answers[0].text
     assert [view.status for view in service.views.values()] == [Status.DONE] and service.closed
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_outlasts_the_drain_is_cancelled_and_its_client_told(live, service, call):
+    live.desk.settings = replace(live.desk.settings, drain=0.1)
+    service.hold.clear()
+    path, wish = CALLS[call]
+    answers = []
+    url = f"http://127.0.0.1:{live.port}{path}"
+    caller = threading.Thread(target=lambda: answers.append(httpx.post(url, json=wish, timeout=20)))
+    caller.start()
+    running(service)
+    live.handle_exit(signal.SIGTERM, None)
+    caller.join(10)
+    live.thread.join(10)
+    assert "the server is stopping; ask again" in answers[0].text and service.closed
+    assert [view.status for view in service.views.values()] == [Status.CANCELLED]
 
 
 def test_no_more_work_is_taken_then(live, service):

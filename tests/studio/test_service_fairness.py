@@ -21,9 +21,15 @@ def job(owner="", priority=0, created=0.0, count=1, steps=10, name="a"):
 
 def served(jobs: list[LiveJob], turns: int, costs: dict[str, float], now: float = 0.0) -> list[str]:
     """The owners of the pictures that a machine makes one after the other."""
-    fairness, owners = Fairness(), []
+    fairness = Fairness()
     for one in jobs:
         fairness.welcome(one.entry.owner, {other.entry.owner for other in jobs if other is not one})
+    return owners_served(fairness, jobs, turns, costs, now)
+
+
+def owners_served(fairness, jobs, turns, costs, now=0.0) -> list[str]:
+    """The same, by what each owner had before."""
+    owners = []
     for _ in range(turns):
         first = next(one for one in fairness.order(jobs, now) if one.waiting)
         first.waiting.popleft()
@@ -53,6 +59,19 @@ def test_absence_earns_nothing():
     fairness.charge("B", 50.0)
     fairness.welcome("B", {"A"})
     assert fairness.had["B"] == 150.0, "nor does it forgive"
+
+
+@given(st.floats(0.0, 1e5), st.floats(0.0, 1e5))
+def test_work_that_was_done_while_nobody_else_was_here_is_held_against_nobody(bob, ann):
+    fairness = Fairness()
+    for owner, seconds in (("B", bob), ("A", ann)):  # each alone, and gone when the other comes
+        fairness.welcome(owner, ())
+        fairness.charge(owner, seconds)
+    fairness.welcome("B", ())
+    fairness.welcome("A", {"B"})
+    jobs = [job("B", created=i / 64) for i in range(64)] + [job("A", created=1.0)]
+    owners = owners_served(fairness, jobs, 2, {"A": 1.0, "B": 1.0})
+    assert "A" in owners, "she waits for one of his pictures, not for sixty-four"
 
 
 def test_the_urgent_go_first_and_the_patient_are_not_forgotten():

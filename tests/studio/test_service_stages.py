@@ -85,6 +85,62 @@ def test_the_least_used_is_dropped_but_none_that_works(made):
     assert stages.has(a) and stages.has(c), "over its bound rather than pull a model from under a picture"
 
 
+def test_what_was_too_much_goes_when_nobody_works_on_it_any_more(made):
+    stages, _ = made
+    a, b = ready(stages, request("a")), ready(stages, request("b"))
+    a.users = b.users = 1
+    c = ready(stages, request("c"))
+    assert stages.bytes == 12_000 > 10_000
+    c.users = b.users = 2
+    b.users = 1
+    assert stages.has(b), "a picture is still under way on it"
+    b.users = 0
+    assert not stages.has(b) and stages.has(a) and stages.has(c)
+    a.users = c.users = 0
+    assert stages.has(a) and stages.has(c) and stages.bytes == 8000, "they have room"
+
+
+def test_a_model_that_was_just_loaded_is_not_dropped_for_one_that_was_used(made, clock):
+    stages, _ = made
+    a, b = ready(stages, request("a")), ready(stages, request("b"))
+    a.users = b.users = 1
+    assert stages.of(request("c")) is None
+    while not (c := stages.known(request("c"))):
+        ready(stages, request("a"))  # others ask meanwhile
+    clock[0] += 1
+    b.users = 0
+    assert stages.has(c) and not stages.has(b), "it would be loaded again and again, and never used"
+
+
+def test_one_that_is_too_large_alone_is_loaded_once(made, monkeypatch):
+    stages, _ = made
+    monkeypatch.setattr(stages, "_most", 1000)
+    a = ready(stages, request("a"))
+    for _ in range(3):
+        a.users = 1
+        a.users = 0
+        assert stages.of(request("a")) is a
+    b = ready(stages, request("b"))
+    assert stages.has(b) and not stages.has(a)
+
+
+def test_others_make_room_before_a_model_is_loaded(made, monkeypatch):
+    stages, _ = made
+    ready(stages, request("a"))
+    b, there = ready(stages, request("b")), []
+
+    def whole(loaded):
+        there.append((loaded.model.name, stages.bytes))
+        return loaded
+
+    monkeypatch.setattr(module, "whole", whole)
+    ready(stages, request("c"))
+    b.users = 1
+    ready(stages, request("b"))
+    ready(stages, request("d"))
+    assert there == [("c", 4000), ("d", 4000)] and stages.has(b)
+
+
 def test_a_state_changes_when_nobody_works_on_it(made):
     stages, hung = made
     stage = ready(stages, request())

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 from test_service import LONG, SMALL, until
 
-from darkroom.errors import DarkroomError
 from darkroom.studio.serving import scribe, uploads
 from darkroom.studio.serving.jobs import NoSuchJob, QueueFull, Status
 from darkroom.studio.serving.keeping import Keeper
@@ -209,28 +208,111 @@ def rewrite(folder, job, requests):
     db.close()
 
 
-@pytest.mark.parametrize(("bytes_", "count"), [(250, 100), (10**6, 2)])
-def test_uploads_take_so_much_and_no_more(tmp_path, monkeypatch, bytes_, count):
-    monkeypatch.setattr(uploads, "MOST_BYTES", bytes_)
-    monkeypatch.setattr(uploads, "MOST_COUNT", count)
+@pytest.fixture(params=[(450, 100), (10**6, 4)], ids=["bytes", "count"])
+def cramped(request, tmp_path, monkeypatch):
+    """A service, not started, that has room for four uploads of 100 bytes, and makes it for one."""
+    monkeypatch.setattr(uploads, "MOST_BYTES", request.param[0])
+    monkeypatch.setattr(uploads, "MOST_COUNT", request.param[1])
     service = Service(tmp_path)
-    kept = [service.keep_upload(bytes([i]) * 100) for i in range(2)]
-    with pytest.raises(QueueFull, match=r"delete jobs .* or try again in 60 minutes\.$") as refused:
-        service.keep_upload(b"x" * 100)
-    assert refused.value.retry_after >= 1 and len(list(kept[0].parent.iterdir())) == 2
-    assert service.keep_upload(bytes(100)) == kept[0], "what is there needs no room"
-    job = service.submit([replace(SMALL, init_image=kept[0])])
-    for path in kept:
-        os.utime(path, (0, 0))
-    assert service.keep_upload(b"x" * 100).exists(), "what nobody needs made room"
-    assert kept[0].exists() and not kept[1].exists()
-    service.forget(job.id)
-    assert service.keep_upload(b"y" * 100).exists() and not kept[0].exists()
+    yield service
     service.stop()
-    again = Service(tmp_path)
-    with pytest.raises(DarkroomError, match="take all the room"):
-        again.keep_upload(b"z" * 100)
+
+
+def handed_in(service, name):
+    """An upload of 100 bytes."""
+    return service.keep_upload(name.encode().ljust(100))
+
+
+def age(path, seconds=90.0):
+    """Let it have been handed in so long ago."""
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def started_from(service, path, owner=""):
+    """A job that starts from an upload, as it stands a while later."""
+    job = service.submit([replace(SMALL, init_image=path)], owner=owner)
+    age(path)
+    return service._board.get(job.id)
+
+
+def done(service, job):
+    """Make the picture of a job."""
+    service._keeper.write(job.shots[0].id, b"a picture")
+    service._board.made(job.shots[0], 9)
+    service._board.end(job, Status.DONE)
+
+
+def test_uploads_take_so_much_and_no_more(cramped):
+    kept = [handed_in(cramped, name) for name in "abcd"]
+    job = started_from(cramped, kept[0])
+    with pytest.raises(QueueFull, match=r"take all the room .* in 60 seconds, or when jobs") as refused:
+        handed_in(cramped, "x")
+    assert refused.value.retry_after == 60 and all(path.exists() for path in kept)
+    assert handed_in(cramped, "d") == kept[3], "what is there needs no room"
+    for path, seconds in zip(kept[1:], (70, 80, 90), strict=True):
+        age(path, seconds)
+    assert handed_in(cramped, "x").exists(), "what no job reads made room"
+    assert [path.exists() for path in kept] == [True, True, True, False], "the oldest alone"
+    cramped.forget(job.id)
+    assert handed_in(cramped, "y").exists() and not kept[0].exists()
+
+
+def test_uploads_that_are_there_count_after_a_start(cramped):
+    for name in "abcd":
+        handed_in(cramped, name)
+    cramped.stop()
+    cramped.stop = lambda: None
+    again = Service(cramped.folder)
+    with pytest.raises(QueueFull, match="take all the room"):
+        handed_in(again, "x")
     again.stop()
+
+
+def test_jobs_that_have_ended_make_room_for_uploads_and_keep_their_pictures(cramped):
+    """Of whoever has most such jobs the oldest goes first, so that nobody's many take the room of others."""
+    owners = {"a": "bob", "b": "ann", "c": "ann", "d": "ann"}
+    jobs = [started_from(cramped, handed_in(cramped, name), owner) for name, owner in owners.items()]
+    for job in jobs:
+        done(cramped, job)
+    there = []
+    for name in "xyz":
+        assert handed_in(cramped, name).exists()
+        there.append("".join(n for n, job in zip("abcd", jobs, strict=True) if upload_of(job).exists()))
+    assert there == ["acd", "ad", "d"]
+    for job in jobs:
+        assert cramped.view(job.id).status is Status.DONE
+        assert cramped.picture(job.shots[0].id).read_bytes() == b"a picture"
+
+
+def upload_of(job):
+    return job.entry.requests[0].init_image
+
+
+def test_what_an_open_job_reads_too_is_not_spare(cramped):
+    path = handed_in(cramped, "a")
+    done(cramped, started_from(cramped, path))
+    started_from(cramped, path, "bob")
+    for name in "bcd":
+        handed_in(cramped, name)
+    with pytest.raises(QueueFull):
+        handed_in(cramped, "x")
+    assert path.exists()
+
+
+def test_an_upload_stays_while_the_job_that_names_it_is_being_accepted(cramped, monkeypatch):
+    path, accept = handed_in(cramped, "a"), cramped._accept
+    age(path, 7200)
+
+    def late(*how):
+        for name in "bcd":
+            handed_in(cramped, name)
+        with pytest.raises(QueueFull):
+            handed_in(cramped, "x")
+        return accept(*how)
+
+    monkeypatch.setattr(cramped, "_accept", late)
+    started_from(cramped, path)
+    assert path.exists()
 
 
 def test_uploads_are_swept_where_no_picture_is_made(tmp_path, monkeypatch):

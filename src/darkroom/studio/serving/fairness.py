@@ -15,17 +15,20 @@ MOST = 10
 class Fairness:
     """Keeps what each owner had, in seconds of the engine.
 
-    An owner who comes back begins level with the least served of those who have work here: absence earns
-    nothing (start-time fair queueing: Goyal, Vin and Cheng 1996).
+    An owner who comes begins no lower than the virtual time: absence earns nothing, and work that was done
+    while nobody else was here is held against nobody (start-time fair queueing: Goyal, Vin and Cheng 1996).
     """
 
     had: dict[str, float] = field(default_factory=dict)
 
     def welcome(self, owner: str, others: Iterable[str]) -> None:
         """An owner gives work; ``others`` have some already."""
-        present = [self.had.get(one, 0.0) for one in others]
-        if present:
-            self.had[owner] = max(self.had.get(owner, 0.0), min(present))
+        self.had[owner] = max(self.had.get(owner, 0.0), self._virtual_time(others))
+
+    def _virtual_time(self, present: Iterable[str]) -> float:
+        """What the least served of those present had; where nobody is, the most that anyone ever had."""
+        had = [self.had.get(one, 0.0) for one in present]
+        return min(had) if had else max(self.had.values(), default=0.0)
 
     def charge(self, owner: str, seconds: float) -> None:
         """An owner had so much, or less where it is negative."""

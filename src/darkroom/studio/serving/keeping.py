@@ -35,9 +35,15 @@ class Keeper:
         self.path(picture).unlink(missing_ok=True)
 
     def keep_upload(self, data: bytes) -> Path:
-        """Keep what a client handed in, once those are swept that nobody needs. Raises DarkroomError."""
+        """Keep what a client handed in, once those are swept that nobody needs. Raises DarkroomError.
+
+        Where room is short, jobs that have ended lose theirs, but no picture that they made.
+        """
         if self.uploads.are_to_be_swept(len(data)):
-            self.uploads.sweep(self._ledger.upload_names())
+            needed = self._ledger.upload_names()
+            self.uploads.sweep(needed)
+            if not self.uploads.has_room(len(data)):
+                self.uploads.make_room(len(data), needed, self._ledger.spare_uploads())
         return self.uploads.keep(data)
 
     def forget(self, job: str) -> None:

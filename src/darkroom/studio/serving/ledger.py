@@ -307,6 +307,17 @@ class Ledger:
         with self._reading() as db:
             return {row["name"] for row in db.execute("SELECT DISTINCT name FROM uploads").fetchall()}
 
+    def spare_uploads(self) -> list[str]:
+        """Of uploads that only ended jobs read: first those of the oldest job of the owner who has most."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT name FROM uploads LEFT JOIN (SELECT id, ended, row_number() OVER "
+                "(PARTITION BY owner ORDER BY ended DESC, number DESC) AS place FROM jobs "
+                "WHERE ended IS NOT NULL AND id IN (SELECT job FROM uploads)) ON id = job "
+                "GROUP BY name HAVING count(*) = count(id) ORDER BY min(place) DESC, max(ended)"
+            ).fetchall()
+            return [row["name"] for row in rows]
+
     def _readable(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Entry]:
         """The jobs of those rows that can be read."""
         for row in rows:

@@ -77,8 +77,11 @@ class Service:
         self._worker = Worker(self._board, self._scribe, limits, stages, room)
         self._worker.start()
 
-    def stop(self, drain: float = 30.0) -> None:
-        """Take no new work, finish what is under way within ``drain`` seconds, and leave the rest queued."""
+    def halt(self, drain: float) -> None:
+        """Take no new work, and finish what is under way within ``drain`` seconds.
+
+        What has not ended then can still be cancelled, until the service is stopped.
+        """
         self._stopping = True
         if self._starting is not None:
             self._starting.join()
@@ -86,6 +89,10 @@ class Service:
             self._worker.halt(drain)
             self._worker.join()
         self._scribe.finish()
+
+    def stop(self, drain: float = 30.0) -> None:
+        """Halt, and leave what has not ended queued, for the next start."""
+        self.halt(drain)
         with suppress(OutOfOrder):  # an attempt too many is counted then, which does no harm
             for job in self._board.jobs():
                 if job.started is not None:
@@ -119,6 +126,7 @@ class Service:
         check_whole("previews", previews, 0, 1000)
         if key is not None and (known := self.ledger.by_key(owner, key)):
             return self._board.view_of(known)
+        uploads = self._keeper.uploads.claim(requests)
         plain = acceptable(requests, self.limits)
         if worker := self._worker:
             for request in plain:
@@ -135,12 +143,12 @@ class Service:
             latest=latest,
             previews=previews,
         )
-        return self._accept(entry)
+        return self._accept(entry, uploads)
 
-    def _accept(self, entry: Entry) -> JobView:
+    def _accept(self, entry: Entry, uploads: Sequence[str]) -> JobView:
         with self._accepting:
             self._check_room(entry)
-            accepted, overtaken = self.ledger.accept(entry, self._keeper.uploads.names_in(entry.requests))
+            accepted, overtaken = self.ledger.accept(entry, uploads)
             for job in filter(None, map(self._board.get, overtaken)):
                 self._board.gone(job)
                 for picture in job.made:  # that nobody waits for any more
@@ -233,7 +241,7 @@ class Service:
     def keep_upload(self, data: bytes) -> Path:
         """Keep a picture that a request is to name; swept when no job reads it.
 
-        Raises QueueFull where there are too many.
+        Where room is short, that is no job that has yet to end. Raises QueueFull where there are too many.
         """
         return self._keeper.keep_upload(data)
 

@@ -1,20 +1,19 @@
 """Models in memory, each in one state at a time: with the LoRAs, ControlNets, IP-Adapters of some requests.
 
 A model is loaded beside the work, one at a time, by a thread of its own, and anew when its files were
-replaced. Its state changes only when no picture is under way on it. While others wait for another state, a
-state takes new pictures for ``TENURE`` seconds, so that neither starves and weights are not changed for each
-picture.
+replaced. First it is read without its weights, which tells how large it is, so that others can make room. Its
+state changes only when no picture is under way on it. While others wait for another state, a state takes new
+pictures for ``TENURE`` seconds, so that neither starves and weights are not changed for each picture.
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 from time import monotonic
-from typing import Any
 
 import torch
 from torch import nn
@@ -48,17 +47,33 @@ PLAIN = state_of(Attachments())
 
 @dataclass(eq=False)
 class Stage:
-    """A loaded model, its state, and how many pictures are under way on it."""
+    """A loaded model and its state.
+
+    ``idle`` is called when no picture is under way on it any more. ``used`` is when it was last asked for or
+    used, by ``monotonic``; one that was just loaded is yet to be used, by who asked for it.
+    """
 
     loaded: Loaded
     bytes: int
+    idle: Callable[[], None]
     state: Hashable = PLAIN
-    users: int = 0
-    used: float = field(default_factory=monotonic)
+    used: float = math.inf
     since: float = field(default_factory=monotonic)
     gives_way_until: float = -math.inf
+    _users: int = 0
     _hang: Callable[[Request], Hung] | None = None
     _hanging: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def users(self) -> int:
+        """How many pictures are under way on it."""
+        return self._users
+
+    @users.setter
+    def users(self, count: int) -> None:
+        self._users, self.used = count, monotonic()
+        if not count:
+            self.idle()
 
     @cached_property
     def previews(self) -> Previews:
@@ -114,13 +129,16 @@ class Stage:
 class Stages:
     """The models that are in memory, the least used dropped where together they are more than ``most`` bytes.
 
-    ``loaded`` is called, in another thread, when one more is there.
+    They are more only while pictures are under way on them, or where one alone is. ``loaded`` is called, in
+    another thread, when one more is read or there.
     """
 
     def __init__(self, most: int, loaded: Callable[[], None]) -> None:
         self._most, self._loaded = most, loaded
         self._stages: dict[Hashable, Stage] = {}
+        self._reading: dict[Hashable, Future[Loaded]] = {}
         self._loading: dict[Hashable, Future[Loaded]] = {}
+        self._coming: dict[Hashable, int] = {}
         self._errors: dict[Hashable, BaseException] = {}
         self._one, self._closed = Lock(), False
 
@@ -133,9 +151,8 @@ class Stages:
         if stage := self._current(key):
             stage.used = monotonic()
             return stage
-        if key not in self._loading:
-            self._loading[key] = in_passing("darkroom-loader", lambda: self._load(*key))
-            self._loading[key].add_done_callback(lambda _: self._loaded())
+        if key not in self._reading and key not in self._loading:
+            self._reading[key] = self._in_turn(partial(read_model, *key))
         return None
 
     def _current(self, key: Hashable) -> Stage | None:
@@ -148,12 +165,17 @@ class Stages:
             stage.clear()
         return None
 
-    def _load(self, *key: Any) -> Loaded:
-        """A model; it waits for those that came before."""
+    def _in_turn(self, load: Callable[[], Loaded]) -> Future[Loaded]:
+        """What will come of ``load``, which waits for those that came before."""
+        loading = in_passing("darkroom-loader", lambda: self._alone(load))
+        loading.add_done_callback(lambda _: self._loaded())
+        return loading
+
+    def _alone(self, load: Callable[[], Loaded]) -> Loaded:
         with self._one:
             if self._closed:
                 raise DarkroomError("the service is stopping; ask again when it is back.")
-            return whole(read_model(*key))
+            return load()
 
     def known(self, request: Request) -> Stage | None:
         """The stage for a request if its model is in memory; any thread may ask."""
@@ -164,24 +186,40 @@ class Stages:
         return stage in self._stages.values()
 
     def _collect(self) -> None:
-        """Take in what was loaded meanwhile."""
-        for key, loading in [(key, one) for key, one in self._loading.items() if one.done()]:
-            del self._loading[key]
-            if error := loading.exception():
-                self._errors[key] = error
-            else:
-                self._keep(key, loading.result())
+        """Make room for what was read meanwhile, and take in what was loaded."""
+        for key, read in self._done(self._reading):
+            self._coming[key] = size_in_memory(read)
+            self._make_room()
+            self._loading[key] = self._in_turn(partial(whole, read))
+        for key, loaded in self._done(self._loading):
+            self._stages[key] = Stage(loaded, self._coming.pop(key), self._make_room)
+            self._make_room(key)
 
-    def _keep(self, key: Hashable, loaded: Loaded) -> None:
-        """Keep one more, and let go of those that nobody used for longest until all have room."""
-        copies = 2 if loaded.placement.packed else 1
-        self._stages[key] = Stage(loaded, copies * size_of(loaded.model.parts.values()))
+    def _done(self, loading: dict[Hashable, Future[Loaded]]) -> Iterator[tuple[Hashable, Loaded]]:
+        """What came of those that are done, but for errors, which are kept for who asks again."""
+        for key, one in [(key, one) for key, one in loading.items() if one.done()]:
+            del loading[key]
+            if error := one.exception():
+                self._errors[key] = error
+                self._coming.pop(key, None)
+            else:
+                yield key, one.result()
+
+    def _make_room(self, but: Hashable = None) -> None:
+        """Let go of those that nobody used for longest, ``but`` one, until all have room with those coming.
+
+        One stays, however large: it would only be loaded again.
+        """
         idle = sorted(
-            (one for one, stage in self._stages.items() if not stage.users and one != key),
+            (one for one, stage in self._stages.items() if not stage.users and one != but),
             key=lambda one: self._stages[one].used,
         )
-        while idle and self.bytes > self._most:
+        while idle and len(self._stages) + len(self._coming) > 1 and self._total > self._most:
             self._stages.pop(idle.pop(0)).clear()
+
+    @property
+    def _total(self) -> int:
+        return self.bytes + sum(self._coming.values())
 
     @property
     def bytes(self) -> int:
@@ -191,10 +229,16 @@ class Stages:
     def close(self) -> None:
         """Leave every model as its file has it."""
         self._closed = True
-        wait(self._loading.values())
+        wait([*self._reading.values(), *self._loading.values()])
         for stage in self._stages.values():
             stage.clear()
         self._stages.clear()
+
+
+def size_in_memory(loaded: Loaded) -> int:
+    """Bytes that a model takes once its weights are there, packed ones beside their own."""
+    copies = 2 if loaded.placement.packed else 1
+    return copies * size_of(loaded.model.parts.values())
 
 
 def size_of(modules: Iterable[nn.Module]) -> int:
