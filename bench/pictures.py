@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from darkroom.evaluation.told import HARD
+from darkroom.evaluation.told import hard
 from darkroom.studio.develop import develop
 from darkroom.studio.pictures import sheet
 from darkroom.studio.request import Request
@@ -46,7 +46,7 @@ def main() -> None:
         Image.fromarray(sheet(develop(Request(prompt=prompt, seed=0, count=4)).images)).save(
             out / f"{name}.png"
         )
-    Image.fromarray(rows(list(HARD), 8)).save(out / "hard.png")
+    Image.fromarray(rows(list(hard()), 8)).save(out / "hard.png")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """``darkroom evaluate`` from end to end, with a model and an examiner too small to be any good."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
+from darkroom import __version__
 from darkroom.data.scenes.world import small_world
 from darkroom.errors import DarkroomError, UnknownName
-from darkroom.evaluation.command import evaluate, studio
+from darkroom.evaluation.command import default_folder, evaluate, studio
 from darkroom.evaluation.examiner import Examiner
 from darkroom.evaluation.judge import Judge, save
 from darkroom.evaluation.recipe import config_of
@@ -102,3 +104,33 @@ def test_verdicts_of_another_examiner_are_not_taken_for_its_own(model, examiner,
     save(Judge(Examiner(config_of(small_world(), (8, 8, 8), 8))), examiner)
     with pytest.raises(DarkroomError, match="another with --out"):
         evaluate(model, examiner=examiner, **settings)
+
+
+def test_verdicts_of_another_version_are_not_taken_for_its_own(model, examiner, tmp_path, monkeypatch):
+    settings = {"out": tmp_path / "out", "prompts": 1, "pictures": 1, "skills": ["one"], "steps": 1}
+    evaluate(model, examiner=examiner, **settings)
+    monkeypatch.setattr("darkroom.evaluation.command.__version__", "99", raising=False)
+    with pytest.raises(DarkroomError, match=rf"version {__version__}, not 99; choose another with --out"):
+        evaluate(model, examiner=examiner, **settings)
+
+
+def test_a_skill_that_is_named_twice_counts_once(model, examiner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = evaluate(model, examiner=examiner, prompts=1, pictures=1, skills=["one", "two", "one"], steps=1)
+    assert [score.name for score in found.skills] == ["one", "two"]
+    assert (default_folder(model) / "skills.md").is_file()
+
+
+def test_each_model_has_a_folder_of_its_own():
+    names = {
+        "starter": "evaluate-starter",
+        "starter.safetensors": "evaluate-starter.safetensors",
+        "runs/mine/starter.safetensors": "evaluate-runs-mine-starter",
+        "models/sd1.4": "evaluate-models-sd1.4",
+        "models/sd1.5": "evaluate-models-sd1.5",
+        "/data/sd1.5.gguf": "evaluate-data-sd1.5",
+        "owner/name": "evaluate-owner-name",
+    }
+    assert {name: default_folder(name).name for name in names} == names
+    assert len({*names.values()}) == len(names)
+    assert {default_folder(name).parent for name in names} == {Path("runs")}

@@ -20,8 +20,10 @@ from darkroom.evaluation.evaluate import Plan, measure_trust, run
 from darkroom.evaluation.findings import Findings, truth
 from darkroom.evaluation.journal import Journal
 from darkroom.evaluation.prompts import held_out_prompts
+from darkroom.evaluation.requirements import Spelled
 from darkroom.evaluation.scores import report, wilson
 from darkroom.evaluation.table import COLUMNS, markdown, table
+from darkroom.evaluation.told import hard
 
 WORLD = small_world()
 PLAN = Plan(WORLD, ("count", "word"), prompts=6, pictures=2, hard_pictures=1, batch=5)
@@ -123,10 +125,37 @@ def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path):
     assert all(json.loads(line) for line in journal.path.read_text().splitlines())
 
 
+def test_verdicts_of_other_prompts_are_not_counted(tmp_path):
+    """As after an upgrade by which a prompt of the same number asks for something else."""
+
+    class Older(Plan):
+        def of(self, skill):
+            first, *others = super().of(skill)
+            return [replace(first, requirements=(Spelled("OLD"),)) if skill == "count" else first, *others]
+
+    studio, journal = Studio(), Journal(tmp_path, SETTINGS)
+    older = Older(WORLD, PLAN.skills, PLAN.prompts, PLAN.pictures, PLAN.hard_pictures)
+    run(older, studio.generate, studio.with_trust(), journal)
+    assert report("painter", older, journal).skills[0].right == 10
+    again = Studio()
+    found, journal = evaluated(tmp_path, again)
+    assert again.asked == 2 and found.skills[0].right == 12
+    trusted = [line["skill"] for line in map(json.loads, journal.path.open()) if "trust" in line]
+    assert trusted == ["count", "word", "count"]
+
+
+def test_strictly_is_asked_of_the_hard_prompts_too():
+    strict = replace(PLAN, strictly=True).hard()
+    assert [list(prompt.requirements) for prompt in strict] == [*hard(strictly=True).values()]
+    assert sum(one != other for one, other in zip(strict, PLAN.hard(), strict=True)) == 5
+
+
 def test_a_folder_of_another_evaluation_is_left_alone(tmp_path):
-    Journal(tmp_path, SETTINGS)
-    with pytest.raises(DarkroomError, match="--out"):
-        Journal(tmp_path, {"model": "another"})
+    Journal(tmp_path, SETTINGS | {"steps": 16})
+    with pytest.raises(DarkroomError, match=r"an evaluation with steps 16, not 8; choose.*--out"):
+        Journal(tmp_path, SETTINGS | {"steps": 8})
+    with pytest.raises(DarkroomError, match=r"with model painter, not another; choose.*--out"):
+        Journal(tmp_path, {"model": "another", "steps": 8})
 
 
 @pytest.mark.parametrize("text", ["my notes", "my notes\n", '{"settings": {}}\n{garbage\n'])

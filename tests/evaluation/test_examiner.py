@@ -1,6 +1,7 @@
 """The examiner as a whole: it learns, it judges, its file is its own, and its recipe repeats."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from darkroom.evaluation.reading import reader
 from darkroom.evaluation.recipe import TruePictures, config_of, examiner, losses
 from darkroom.evaluation.ship import main, ship
 from darkroom.evaluation.wear import worn_out
+from darkroom.training import command
 from darkroom.training.command import find
 from darkroom.training.data import Batches
 from darkroom.training.loop import train, weights
@@ -112,7 +114,7 @@ def test_batches_are_functions_of_their_step():
 def test_an_examiner_goes_on_from_the_eyes_of_another(tmp_path):
     path = tmp_path / "judge.safetensors"
     save(Judge(examiner("smoke", 5).build()), path)
-    recipe = find("examiner", "smoke", 6, str(path))
+    recipe = find("examiner", "smoke", 6, path)
     begun, before = recipe.build().state_dict(), load(path).network.state_dict()
     assert all(torch.equal(begun[name], before[name]) for name in before)
     assert recipe.optimizer.rate.peak == examiner("smoke").optimizer.rate.peak / 2
@@ -125,9 +127,41 @@ def test_eyes_of_other_sizes_are_refused(tmp_path):
     path = tmp_path / "judge.safetensors"
     save(Judge(examiner("smoke", 5).build()), path)
     with pytest.raises(DarkroomError, match="other sizes than the preset 'cpu'"):
-        find("examiner", "cpu", 6, str(path))
-    with pytest.raises(DarkroomError, match=r"no examiner at.*name a file"):
-        find("examiner", "cpu", 6, "nowhere.safetensors")
+        find("examiner", "cpu", 6, path)
+    for nowhere in ("nowhere.safetensors", str(tmp_path)):
+        with pytest.raises(DarkroomError, match=r"no examiner at.*name a file"):
+            command.train("examiner", "smoke", tmp_path / "run", start=nowhere)
+    assert not (tmp_path / "run").exists()
+
+
+def judges(folder: Path) -> tuple[str, str]:
+    """The files of two examiners to begin with."""
+    for seed in (5, 6):
+        save(Judge(examiner("smoke", seed).build()), folder / f"{seed}.safetensors")
+    return str(folder / "5.safetensors"), str(folder / "6.safetensors")
+
+
+def test_a_run_of_an_examiner_keeps_to_what_it_began_with(tmp_path):
+    one, other = judges(tmp_path)
+    short = {"steps": 1, "quiet": True}
+    command.train("examiner", "smoke", tmp_path / "bare", **short)
+    with pytest.raises(DarkroomError, match=r"bare' has begun without a start; choose another.*--out"):
+        command.train("examiner", "smoke", tmp_path / "bare", start=one, **short)
+    command.train("examiner", "smoke", tmp_path / "begun", start=one, **short)
+    with pytest.raises(DarkroomError, match=r"begun' has begun with another examiner; choose.*--out"):
+        command.train("examiner", "smoke", tmp_path / "begun", start=other, **short)
+    with pytest.raises(DarkroomError, match="reader always begins with nothing"):
+        command.train("reader", "smoke", tmp_path / "begun", start="nowhere", **short)
+    assert command.train("examiner", "smoke", tmp_path / "begun", start=one, **short)
+
+
+def test_a_run_of_an_examiner_carries_on_at_its_own_rate_without_naming_its_start(tmp_path):
+    one, _ = judges(tmp_path)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    command.train("examiner", "smoke", whole, start=one, steps=3, quiet=True)
+    command.train("examiner", "smoke", stopped, start=one, steps=3, max_minutes=0, quiet=True)
+    command.train("examiner", "smoke", stopped, steps=3, quiet=True)
+    assert (stopped / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
 
 
 def test_the_smoke_recipes_train_and_their_weights_judge(tmp_path):

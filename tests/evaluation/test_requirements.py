@@ -6,11 +6,11 @@ import pytest
 
 from darkroom.data.scenes.chance import philox
 from darkroom.data.scenes.graph import Box
+from darkroom.data.scenes.own_colours import OWN_COLOURS, called
 from darkroom.data.scenes.skills import SKILLS, draw
 from darkroom.data.scenes.world import full_world, small_world
 from darkroom.evaluation.breaks import broken
 from darkroom.evaluation.findings import Finding, Findings, truth
-from darkroom.evaluation.own_colours import OWN_COLOURS, called
 from darkroom.evaluation.requirements import (
     Around,
     Arranged,
@@ -23,7 +23,7 @@ from darkroom.evaluation.requirements import (
     Worn,
     check,
 )
-from darkroom.evaluation.told import HARD, requirements_of
+from darkroom.evaluation.told import hard, requirements_of
 
 LEFT, RIGHT = Box(0.1, 0.4, 0.3, 0.6), Box(0.6, 0.4, 0.8, 0.6)
 
@@ -189,9 +189,52 @@ def test_ground_and_light_are_judged_where_they_are_required():
 
 
 def test_every_hard_prompt_is_wrong_for_an_empty_picture_and_names_only_what_there_is():
-    assert len(HARD) == 8
-    for requirements in HARD.values():
+    assert len(hard()) == 8
+    for requirements in (*hard().values(), *hard(strictly=True).values()):
         assert not check(requirements, found()).right
+
+
+TABLE = Box(0.1, 0.6, 0.3, 0.9)
+HARD = {
+    "three apples, two red and one green, on the left of a book": (
+        *(Finding("apple", Box(0.1, y, 0.2, y + 0.1), "red") for y in (0.1, 0.4)),
+        Finding("apple", Box(0.1, 0.7, 0.2, 0.8), "green"),
+        Finding("book", RIGHT),
+    ),
+    "a red cube on top of a blue sphere to the left of a green cylinder": (
+        Finding("cube", LEFT, "red"),
+        Finding("sphere", TABLE, "blue"),
+        Finding("cylinder", Box(0.6, 0.6, 0.8, 0.9), "green"),
+    ),
+    "a cat wearing sunglasses on a beach": (
+        Finding("cat", LEFT),
+        Finding("sunglasses", Box(0.15, 0.42, 0.25, 0.48)),
+    ),
+    "a book on top of a table": (Finding("book", LEFT), Finding("table", TABLE)),
+    "a sign that says OPEN": (Finding("sign", LEFT, word="OPEN"),),
+}
+
+
+@pytest.mark.parametrize("prompt", HARD)
+def test_strictly_one_means_one_in_the_hard_prompts_too(prompt):
+    things = HARD[prompt]
+    for thing in (thing for thing in things if thing.kind != "apple"):
+        more = found(*things, replace(thing, box=Box(0.9, 0.9, 0.98, 0.98), score=0.4), ground="beach")
+        assert check(hard()[prompt], more).right
+        assert check(hard(strictly=True)[prompt], found(*things, ground="beach")).right
+        assert not check(hard(strictly=True)[prompt], more).right
+
+
+def test_strictly_a_solid_in_another_colour_besides_is_wrong():
+    prompt = "a red cube on top of a blue sphere to the left of a green cylinder"
+    more = found(*HARD[prompt], Finding("cube", Box(0.9, 0.9, 0.98, 0.98), "yellow"))
+    assert check(hard()[prompt], more).right
+    assert check(hard(strictly=True)[prompt], more).reasons == ("a yellow cube, not red",)
+
+
+def test_strictly_a_crowd_is_of_any_number_still():
+    prompt = "a red umbrella in a crowd of people holding black umbrellas in the rain"
+    assert hard(strictly=True)[prompt] == hard()[prompt]
 
 
 def test_the_hardest_prompt_is_right_when_it_is_shown_and_wrong_when_one_umbrella_changes_its_colour():
@@ -201,6 +244,6 @@ def test_the_hardest_prompt_is_right_when_it_is_shown_and_wrong_when_one_umbrell
         Finding("umbrella", Box(x, 0.3, x + 0.16, 0.6), colour)
         for x, colour in ((0.1, "black"), (0.4, "red"), (0.7, "black"))
     ]
-    assert check(HARD[prompt], found(*people, *umbrellas, light="rain")).right
+    assert check(hard()[prompt], found(*people, *umbrellas, light="rain")).right
     umbrellas[0] = replace(umbrellas[0], colour="red")
-    assert not check(HARD[prompt], found(*people, *umbrellas, light="rain")).right
+    assert not check(hard()[prompt], found(*people, *umbrellas, light="rain")).right

@@ -129,6 +129,15 @@ def test_another_recipe_is_refused_by_what_differs(
         train(recipe(**change), tmp_path, quiet=True)
 
 
+def test_another_vocabulary_is_refused_where_the_checkpoint_tells_of_it(tmp_path: Path) -> None:
+    words, turned = ({"vocabulary": told} for told in (("a", "cat"), ("cat", "a")))
+    train(recipe(steps=2), tmp_path, quiet=True)
+    train(recipe(steps=4, data=words), tmp_path, quiet=True)  # the checkpoint at 2 tells of none
+    with pytest.raises(DarkroomError, match=r"with another vocabulary than this recipe has; use.*--out"):
+        train(recipe(data=turned), tmp_path, quiet=True)
+    train(recipe(steps=6, data=words), tmp_path, quiet=True)
+
+
 def test_a_run_may_be_made_longer(tmp_path: Path) -> None:
     train(recipe(optimizer=CONSTANT, steps=17), tmp_path / "two", quiet=True)
     long = recipe(optimizer=CONSTANT, steps=33)

@@ -1,6 +1,8 @@
 """The whole way at the smallest size: two runs, one file, one picture."""
 
 import errno
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from darkroom import disk
+from darkroom.data.scenes.world import small_world
 from darkroom.errors import DarkroomError
 from darkroom.families.starter import FORMAT, Starter, load
 from darkroom.studio.develop import develop
 from darkroom.studio.models import read_model
 from darkroom.studio.request import Request
+from darkroom.text.tokenizer import Tokenizer
 from darkroom.training.command import train
 from darkroom.training.starter import export
 
@@ -121,6 +125,32 @@ def test_a_run_keeps_to_the_starter_that_it_began_with(made, tmp_path):
     (tmp_path / "start.safetensors").write_bytes(made.read_bytes() + b"another")
     with pytest.raises(DarkroomError, match="another starter"):
         train("starter", "smoke", tmp_path, start=str(made), quiet=True)
+
+
+def test_a_folder_is_no_start_of_a_run_that_has_begun(made, tmp_path):
+    (tmp_path / "start.safetensors").write_bytes(made.read_bytes())
+    with pytest.raises(DarkroomError, match=r"cannot begin with.*name the starter's file"):
+        train("starter", "smoke", tmp_path, start=str(made.parent), quiet=True)
+
+
+def test_a_run_whose_words_have_other_ids_now_is_not_carried_on(made, monkeypatch):
+    before, counted = made.read_bytes(), Tokenizer.train
+
+    def turned(captions: Iterator[str]) -> Tokenizer:
+        return Tokenizer(counted(captions).vocabulary[::-1])
+
+    monkeypatch.setattr(Tokenizer, "train", turned)
+    with pytest.raises(DarkroomError, match=r"made with another vocabulary than this recipe has;.*--out"):
+        train("starter", "smoke", made.parent, quiet=True)
+    assert made.read_bytes() == before
+
+
+def test_a_run_of_another_world_is_not_carried_on(made, monkeypatch):
+    world = small_world()
+    turned = replace(world, kinds=world.kinds[::-1])
+    monkeypatch.setattr("darkroom.training.presets.small_world", lambda: turned)
+    with pytest.raises(DarkroomError, match=r"made with another world than this recipe has;.*--out"):
+        train("starter", "smoke", made.parent, quiet=True)
 
 
 def test_what_always_begins_with_nothing_takes_no_start(made, tmp_path):

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from darkroom import __version__
 from darkroom.data.scenes.skills import SKILLS
 from darkroom.data.scenes.world import World, full_world, small_world
 from darkroom.disk import whole
 from darkroom.errors import UnknownName
 from darkroom.studio.digests import file_digest
+from darkroom.studio.home import name_of
 from darkroom.studio.placement.precision import default_precision
 
 from .evaluate import SHOWN, Generator, Plan, run
@@ -40,7 +42,7 @@ def evaluate(
 ) -> Report:
     """Measure a model: print the table (or JSON), and leave it with sheets of judged pictures in ``out``.
 
-    ``out`` ("runs/evaluate-NAME") keeps every verdict, so that the same call goes on where a stopped one was.
+    ``out`` (see `default_folder`) keeps every verdict, so that the same call goes on where a stopped one was.
     What is None is left to model and machine; ``strictly`` is as in `Plan`. Raises DarkroomError for unknown
     names and another's folder.
     """
@@ -53,14 +55,24 @@ def evaluate(
         "precision": precision or default_precision(),
     }
     generate, settings = studio(name, chosen)
-    settings |= {"examiner": file_digest(examiner), "strictly": strictly}
-    journal = Journal(out or Path("runs") / f"evaluate-{Path(name).stem}", settings)
+    settings |= {"examiner": file_digest(examiner), "strictly": strictly, "version": __version__}
+    journal = Journal(out or default_folder(name), settings)
     with _progress(plan.total) as advance:
         run(plan, generate, judge, journal, advance)
     found = report(name, plan, journal)
     save(found, plan, journal)
     _print(found, as_json)
     return found
+
+
+def default_folder(name: str) -> Path:
+    """Where a model's evaluation lies: ``runs/evaluate-NAME``, with the folders of a path in the name.
+
+    A file of the current folder keeps its ending, as it is not the model whose name it would have.
+    """
+    path = Path(name)
+    folders = [part for part in path.parent.parts if part != path.anchor]
+    return Path("runs") / "-".join(["evaluate", *folders, name_of(path) if folders else path.name])
 
 
 def world_of(judge: Judge) -> World:
@@ -74,12 +86,12 @@ def _plan(world: World, skills: Sequence[str], prompts: int, pictures: int) -> P
 
 
 def _known(skills: Sequence[str] | None) -> tuple[str, ...]:
-    """The skills that are to be measured: all, and the hard prompts as one more, unless some are named."""
+    """The skills to be measured, each once: all, and the hard prompts as one more, unless some are named."""
     every = (*SKILLS, HARD_SKILL)
     for skill in skills or ():
         if skill not in every:
             raise UnknownName("skill", skill, every)
-    return tuple(skills or every)
+    return tuple(dict.fromkeys(skills or every))
 
 
 def studio(name: str, chosen: dict[str, Any]) -> tuple[Generator, dict[str, Any]]:

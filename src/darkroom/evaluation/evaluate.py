@@ -15,7 +15,7 @@ from .breaks import broken
 from .examiner import SIDE
 from .findings import Findings
 from .journal import Journal, Key, Trust
-from .prompts import HARD_PICTURES, SEED, Prompt, hard_prompts, held_out_prompts
+from .prompts import HARD_PICTURES, SEED, Prompt, digest_of, hard_prompts, held_out_prompts
 from .requirements import check
 from .told import requirements_of
 
@@ -50,7 +50,7 @@ class Plan:
         return held_out_prompts(self.world, skill, self.prompts, self.pictures, self.strictly)
 
     def hard(self) -> list[Prompt]:
-        return hard_prompts(self.hard_pictures) if self.hard_pictures else []
+        return hard_prompts(self.hard_pictures, self.strictly) if self.hard_pictures else []
 
     @property
     def total(self) -> int:
@@ -65,12 +65,16 @@ def run(
     journal: Journal,
     advance: Callable[[int], object] = int,
 ) -> None:
-    """Make and judge every picture that the journal lacks; ``advance`` hears of how many more are done."""
+    """Make and judge every picture of which the journal has no verdict, or one of another prompt.
+
+    ``advance`` hears of how many more are done.
+    """
     for skill in plan.skills:
         prompts = plan.of(skill)
         scenes = [prompt.scene for prompt in prompts if prompt.scene]
-        if skill not in journal.trust or journal.trust[skill].scenes != len(scenes):
-            journal.add_trust(skill, measure_trust(scenes, plan.world, judge, plan.strictly))
+        digest = digest_of([(prompt.requirements, prompt.scene) for prompt in prompts])
+        if not journal.has(skill, digest):
+            journal.add_trust(skill, measure_trust(scenes, plan.world, judge, plan.strictly), digest)
         _judge_all(prompts, plan.batch, generate, judge, journal, advance)
     _judge_all(plan.hard(), plan.batch, generate, judge, journal, advance)
 
@@ -84,7 +88,7 @@ def _judge_all(
     advance: Callable[[int], object],
 ) -> None:
     wanted: list[tuple[Key, Prompt]] = [((p.skill, p.number, seed), p) for p in prompts for seed in p.seeds]
-    missing = [(key, prompt) for key, prompt in wanted if key not in journal.verdicts]
+    missing = [(key, prompt) for key, prompt in wanted if not journal.has(key, prompt.digest)]
     advance(len(wanted) - len(missing))
     for some in (missing[i : i + batch] for i in range(0, len(missing), batch)):
         pictures = generate([prompt.text for _, prompt in some], [key[2] for key, _ in some])
@@ -92,7 +96,7 @@ def _judge_all(
         for (key, prompt), picture, seen in zip(some, pictures, found, strict=True):
             if prompt.number < SHOWN:
                 journal.keep(key, picture)
-            journal.add(key, check(prompt.requirements, seen))
+            journal.add(key, check(prompt.requirements, seen), prompt.digest)
         advance(len(some))
 
 

@@ -33,13 +33,15 @@ class Trust:
 class Journal:
     """A folder with ``results.jsonl`` and the pictures that sheets show.
 
-    Raises DarkroomError when the folder holds another evaluation, one with other ``settings``.
+    ``digests`` say of which prompts each verdict is, and each skill's trust. Raises DarkroomError when the
+    folder holds another evaluation, one with other ``settings``.
     """
 
     folder: Path
     settings: Mapping[str, Any]
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
     trust: dict[str, Trust] = field(default_factory=dict)
+    digests: dict[Key | str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         with explaining(self.folder):
@@ -48,40 +50,54 @@ class Journal:
         if not lines:
             self._write({"settings": dict(self.settings)}, "w")
             return
-        if lines[0].get("settings") != dict(self.settings):
-            other = lines[0].get("settings")
-            raise DarkroomError(f"'{self.folder}' holds an evaluation of {other}; choose another with --out.")
         try:
+            self._check(dict(lines[0]["settings"]))
             for line in lines[1:]:
                 self._read(line)
-        except (LookupError, TypeError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise DarkroomError(f"'{self.path}' is damaged ({error}); choose another with --out.") from error
 
     @property
     def path(self) -> Path:
         return self.folder / "results.jsonl"
 
+    def _check(self, then: dict[str, Any]) -> None:
+        """Refuse settings other than ours by the first that differs."""
+        for name in {**self.settings, **then}:
+            was, now = then.get(name), self.settings.get(name)
+            if was != now:
+                raise DarkroomError(
+                    f"'{self.folder}' holds an evaluation with {name} {was}, not {now}; "
+                    "choose another with --out."
+                )
+
     def _read(self, line: dict[str, Any]) -> None:
         if "trust" in line:
             self.trust[line["skill"]] = Trust(**line["trust"])
+            self.digests[line["skill"]] = line["digest"]
         else:
             key = (line["skill"], line["prompt"], line["seed"])
             self.verdicts[key] = Verdict(line["right"], tuple(line["reasons"]))
+            self.digests[key] = line["digest"]
 
     def _write(self, line: Mapping[str, Any], mode: str = "a") -> None:
         with explaining(self.path), self.path.open(mode, encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    def add(self, key: Key, verdict: Verdict) -> None:
-        """A picture's verdict."""
-        self.verdicts[key] = verdict
-        skill, prompt, seed = key
-        self._write({"skill": skill, "prompt": prompt, "seed": seed, **asdict(verdict)})
+    def has(self, of: Key | str, digest: str) -> bool:
+        """Whether a picture's verdict, or a skill's trust, is there and of the prompts with that digest."""
+        return self.digests.get(of) == digest
 
-    def add_trust(self, skill: str, trust: Trust) -> None:
+    def add(self, key: Key, verdict: Verdict, digest: str) -> None:
+        """A picture's verdict, in place of one of another prompt."""
+        self.verdicts[key], self.digests[key] = verdict, digest
+        skill, prompt, seed = key
+        self._write({"skill": skill, "prompt": prompt, "seed": seed, **asdict(verdict), "digest": digest})
+
+    def add_trust(self, skill: str, trust: Trust, digest: str) -> None:
         """How good the examiner is at a skill."""
-        self.trust[skill] = trust
-        self._write({"skill": skill, "trust": asdict(trust)})
+        self.trust[skill], self.digests[skill] = trust, digest
+        self._write({"skill": skill, "trust": asdict(trust), "digest": digest})
 
     def picture(self, key: Key) -> Path:
         """Where a picture lies that sheets show."""

@@ -1,6 +1,7 @@
 """The fixed prompts that models are measured on, with what their pictures must show."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from darkroom.data.scenes.captions import exact_caption
 from darkroom.data.scenes.chance import philox
@@ -31,9 +32,19 @@ class Prompt:
     scene: Scene | None = None
 
     @property
+    def digest(self) -> str:
+        """Of what is told and required: a verdict holds for no other prompt."""
+        return digest_of((self.text, self.requirements))
+
+    @property
     def held_out(self) -> bool:
         """Whether it asks for a combination that training never shows."""
         return self.scene is not None and is_held_out(self.scene)
+
+
+def digest_of(plain: object) -> str:
+    """The SHA-256, in hex, of plain data as Python writes it."""
+    return sha256(repr(plain).encode()).hexdigest()
 
 
 def _seeds(number: int, pictures: int) -> tuple[int, ...]:

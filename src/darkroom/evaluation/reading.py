@@ -96,4 +96,5 @@ def reader(name: str = "cpu", seed: int = 0) -> Recipe:
         ema=(Decay(0.995),),
         workers=chosen.workers,
         device=chosen.device,
+        data={"world": chosen.world},
     )

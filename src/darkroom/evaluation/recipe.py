@@ -157,4 +157,5 @@ def examiner(name: str = "cpu", seed: int = 0, start: Judge | None = None) -> Re
         checkpoint_every=1000,
         workers=chosen.workers,
         device=chosen.device,
+        data={"world": chosen.world},
     )

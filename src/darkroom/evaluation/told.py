@@ -91,24 +91,32 @@ def _links(thing: Thing) -> Iterator[Requirement]:
         yield Held(Group((thing.held[0],), thing.held[1]), owner)
 
 
-def _one(kind: str, colour: str | None = None) -> Group:
-    return Group((kind,), colour)
+def _one(kind: str, exactly: bool, colour: str | None = None) -> Group:
+    return Group((kind,), colour, 1, exactly)
 
 
-def _apples() -> list[Requirement]:
+def _apples(exactly: bool) -> list[Requirement]:
     red, green = (Group(("apple",), colour, n, exactly=True) for colour, n in (("red", 2), ("green", 1)))
-    places = [Placed(some, "left of", _one("book")) for some in (red, green)]
-    return [red, green, Only(("apple",), ("red", "green")), _one("book"), *places]
+    book = _one("book", exactly)
+    places = [Placed(some, "left of", book) for some in (red, green)]
+    return [red, green, Only(("apple",), ("red", "green")), book, *places]
 
 
-def _solids() -> list[Requirement]:
-    cube, ball, tin = _one("cube", "red"), _one("sphere", "blue"), _one("cylinder", "green")
-    return [cube, ball, tin, Placed(cube, "on top of", ball), Placed(ball, "left of", tin)]
+def _solids(exactly: bool) -> list[Requirement]:
+    told = ("cube", "red"), ("sphere", "blue"), ("cylinder", "green")
+    cube, ball, tin = solids = [_one(kind, exactly, colour) for kind, colour in told]
+    only = _no_other_colours(solids) if exactly else ()
+    return [*solids, *only, Placed(cube, "on top of", ball), Placed(ball, "left of", tin)]
 
 
-def _cat() -> list[Requirement]:
-    cat, glasses = _one("cat"), _one("sunglasses")
+def _cat(exactly: bool) -> list[Requirement]:
+    cat, glasses = _one("cat", exactly), _one("sunglasses", exactly)
     return [cat, glasses, Worn(glasses, cat), Around(ground="beach")]
+
+
+def _book(exactly: bool) -> list[Requirement]:
+    book, table = _one("book", exactly), _one("table", exactly)
+    return [book, table, Placed(book, "on top of", table)]
 
 
 def _cats() -> list[Requirement]:
@@ -128,18 +136,18 @@ def _open_crowd(usual: tuple[str, str | None], odd: tuple[str, str | None]) -> l
     return [people, one, others, only, Held(one, people), Held(others, people), AllHold(people, kinds)]
 
 
-HARD: dict[str, list[Requirement]] = {
-    "three apples, two red and one green, on the left of a book": _apples(),
-    "a red cube on top of a blue sphere to the left of a green cylinder": _solids(),
-    "exactly five apples": [Group(("apple",), None, 5, exactly=True)],
-    "a cat wearing sunglasses on a beach": _cat(),
-    "a book on top of a table": [
-        _one("book"),
-        _one("table"),
-        Placed(_one("book"), "on top of", _one("table")),
-    ],
-    "three cats in a pyramid formation": _cats(),
-    "a red umbrella in a crowd of people holding black umbrellas in the rain": _umbrellas(),
-    "a sign that says OPEN": [_one("sign"), Spelled("OPEN")],
-}
-"""Prompts that the field's explainers call hard, and what their pictures must show."""
+def hard(strictly: bool = False) -> dict[str, list[Requirement]]:
+    """Prompts that the field's explainers call hard, and what their pictures must show.
+
+    ``strictly`` no more may be there than is named, as in `requirements_of`; a crowd is of any number.
+    """
+    return {
+        "three apples, two red and one green, on the left of a book": _apples(strictly),
+        "a red cube on top of a blue sphere to the left of a green cylinder": _solids(strictly),
+        "exactly five apples": [Group(("apple",), None, 5, exactly=True)],
+        "a cat wearing sunglasses on a beach": _cat(strictly),
+        "a book on top of a table": _book(strictly),
+        "three cats in a pyramid formation": _cats(),
+        "a red umbrella in a crowd of people holding black umbrellas in the rain": _umbrellas(),
+        "a sign that says OPEN": [_one("sign", strictly), Spelled("OPEN")],
+    }

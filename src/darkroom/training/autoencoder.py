@@ -57,6 +57,7 @@ def autoencoder(name: str, seed: int = 0) -> Recipe:
         workers=chosen.workers,
         device=chosen.device,
         compile=chosen.compile,
+        data={"world": chosen.world},
     )
 
 

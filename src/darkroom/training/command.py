@@ -4,15 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from darkroom.errors import DarkroomError, UnknownName
 from darkroom.studio.models import locate
+from darkroom.training.beginning import begun_with, keep_start
 from darkroom.training.loop import train as train_recipe
 from darkroom.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from darkroom.evaluation.judge import Judge
 
 COURSES = {
     "starter": "darkroom.training.starter:train_starter",
@@ -52,7 +50,8 @@ def train(
     teaches or practice dwells on, ``thing`` what practice shows most, ``blend`` in (0, 1] how much of what
     was learnt the starter takes. Returns what was made: a checkpoint, or the starter's file. Everything else
     is as in :func:`darkroom.training.loop.train`. Raises UnknownName, what is said about the preset, and
-    DarkroomError for a ``start``, ``skill``, ``thing`` or ``blend`` that the training cannot use.
+    DarkroomError for a ``start``, ``skill``, ``thing`` or ``blend`` that the training cannot use, and for a
+    folder that has begun with another ``start``.
     """
     folder = out or Path("runs") / f"{name}-{preset}"
     how: dict[str, Any] = {"resume": resume, "max_minutes": max_minutes, "finish": finish, "quiet": quiet}
@@ -60,7 +59,9 @@ def train(
     if name in COURSES:
         course: Callable[..., Path] = function(COURSES[name])
         return course(preset, folder, steps=steps, seed=seed, start=start and locate(start), **how)
-    recipe = find(name, preset, seed, start)
+    file = beginning(name, folder, start)
+    recipe = find(name, preset, seed, file)
+    keep_start(file, folder)
     return train_recipe(recipe if steps is None else replace(recipe, steps=steps), folder, **how)
 
 
@@ -78,33 +79,43 @@ def of_courses(
     return {option: value for option, value in told.items() if value}
 
 
-def find(name: str, preset: str, seed: int = 0, start: str | None = None) -> Recipe:
-    """The recipe of that name. Raises UnknownName, what the recipe's function says about the preset, and
-    DarkroomError for a ``start`` where it begins with nothing.
+def find(name: str, preset: str, seed: int = 0, start: Path | None = None) -> Recipe:
+    """The recipe of that name; ``start`` is the file of an examiner to begin with. Raises UnknownName, what
+    the recipe's function says about the preset, and what `darkroom.evaluation.judge.load` raises.
     """
+    from darkroom.evaluation.judge import load
+
     if name not in RECIPES:
         raise UnknownName("training", name, RECIPES | COURSES)
     make: Callable[..., Recipe] = function(RECIPES[name])
-    if start is None:
-        return make(preset, seed)
-    if name != "examiner":
-        raise DarkroomError(f"{name} always begins with nothing; leave --from out.")
-    return make(preset, seed, judge(start))
+    return make(preset, seed, load(start)) if start else make(preset, seed)
 
 
-def judge(start: str) -> "Judge":
-    """The judge in the file ``start``, or one of those that ship: "examiner" and "tutor".
+def beginning(name: str, out: Path, start: str | None) -> Path | None:
+    """The file that a run of one recipe in ``out`` begins with, or has begun with; None where with nothing.
 
-    Raises DarkroomError where there is none, and what `darkroom.evaluation.judge.load` raises.
+    Raises DarkroomError where the folder has begun otherwise, and for a ``start`` that cannot be had.
     """
-    from darkroom.evaluation.judge import SHIPPED, TUTOR, load
+    if name == "examiner":
+        return begun_with(out, judge_file(start) if start else None, name, ("checkpoints", "metrics.jsonl"))
+    if start and name in RECIPES:
+        raise DarkroomError(f"{name} always begins with nothing; leave --from out.")
+    return None
+
+
+def judge_file(start: str) -> Path:
+    """The file of the judge ``start``, or of one of those that ship: "examiner" and "tutor".
+
+    Raises DarkroomError where there is none.
+    """
+    from darkroom.evaluation.judge import SHIPPED, TUTOR
 
     path = {"examiner": SHIPPED, "tutor": TUTOR}.get(start, Path(start))
     if not path.is_file():
         raise DarkroomError(
             f"there is no examiner at '{start}'; name a file, or 'examiner' or 'tutor', which ship."
         )
-    return load(path)
+    return path
 
 
 def function(path: str) -> Callable[..., Any]:

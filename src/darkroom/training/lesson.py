@@ -162,6 +162,7 @@ def lesson(name: str, start: Starter, skill: str, *, steps: int | None = None, s
         workers=chosen.workers,
         device=chosen.device,
         compile=chosen.compile,
+        data={"vocabulary": start.tokenizer.vocabulary, "world": chosen.world},
     )
 
 

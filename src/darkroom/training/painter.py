@@ -133,6 +133,7 @@ def painter(
         workers=chosen.workers,
         device=chosen.device,
         compile=chosen.compile,
+        data={"vocabulary": tokenizer.vocabulary, "world": chosen.world},
     )
 
 

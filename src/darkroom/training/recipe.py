@@ -1,7 +1,7 @@
 """A recipe: everything that a training run is, in one frozen value that a plain Python function returns."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,8 @@ class Recipe:
     ``compile`` names the submodules whose calls are compiled, "" for the network itself. Each must be of a
     class of one's own: torch leaves its own containers, such as a bare ``nn.Sequential``, as they are.
     Where the ``device`` multiplies bf16 natively it computes in it (autocast); weights are single everywhere.
-    ``patience`` steps in a row without a finite loss and gradient end the run.
+    ``patience`` steps in a row without a finite loss and gradient end the run. ``data`` is what batches are
+    made of, plain values by name, such as a vocabulary: with others a run is not carried on.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Recipe:
     device: str = "cpu"
     compile: tuple[str, ...] = ()
     patience: int = 50
+    data: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def ending(self) -> Ending:
@@ -73,12 +75,15 @@ class Recipe:
         return Ending(self.steps - decay, decay)
 
     def facts(self) -> dict[str, Any]:
-        """What must agree for a checkpoint to be carried on; the length of a run and its rate may change."""
+        """What must agree for a checkpoint to be carried on, ``data`` by its hashes; the length of a run and
+        its rate may change.
+        """
         optimizer = {key: value for key, value in asdict(self.optimizer).items() if key != "rate"}
         return {
             "name": self.name,
             "seed": self.seed,
             "batch_size": self.batch_size,
             "ema": [profile.name for profile in self.ema],
+            **{name: f"{mix(name, repr(value)):016x}" for name, value in self.data.items()},
             **{f"optimizer.{key}": list(v) if isinstance(v, tuple) else v for key, v in optimizer.items()},
         }

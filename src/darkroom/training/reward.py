@@ -212,6 +212,7 @@ def reward(
         workers=chosen.workers,
         device=chosen.device,
         compile=("text", "network") if chosen.compile else (),
+        data={"vocabulary": start.tokenizer.vocabulary, "world": chosen.world},
     )
 
 

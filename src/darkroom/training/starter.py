@@ -10,22 +10,19 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from darkroom.disk import whole
 from darkroom.errors import DarkroomError
 from darkroom.families.starter import Painter, Starter, load
 from darkroom.networks.autoencoder import Autoencoder
 from darkroom.training import checkpoint as checkpoints
 from darkroom.training.alignment import AlignedPainter
 from darkroom.training.autoencoder import autoencoder
+from darkroom.training.beginning import begun_with, keep_start
 from darkroom.training.disk import explaining
 from darkroom.training.loop import train, weights
 from darkroom.training.painter import painter, starter_config
 from darkroom.training.pictures import CaptionedPictures
 from darkroom.training.presets import preset
 from darkroom.training.recipe import Recipe
-
-BEGUN_WITH = "start.safetensors"
-"""What a run's folder calls its copy of the starter that it begins with, by which it can be carried on."""
 
 PARTS = ("painter", "reward", "lesson")
 """What a folder holds of each training that ends with a starter's file; of one alone, or one would go."""
@@ -113,24 +110,10 @@ def beginning(name: str, out: Path, start: Path | None, part: str) -> Starter | 
     """The starter that a run of ``part`` in ``out`` begins with, or has begun with; None where it begins with
     nothing. Raises DarkroomError where the folder is another run's.
     """
-    kept = out / BEGUN_WITH
     if any((out / other).exists() for other in PARTS if other != part):
         raise DarkroomError(f"'{out}' holds another training; choose another folder with --out.")
-    if start is None:
-        return _fitting(name, kept) if kept.exists() else None
-    if kept.exists() and kept.read_bytes() != start.read_bytes():
-        raise DarkroomError(f"'{out}' has begun with another starter; choose another folder with --out.")
-    if not kept.exists() and any((out / part).exists() for part in ("autoencoder", part)):
-        raise DarkroomError(f"'{out}' has begun without a start; choose another folder with --out.")
-    return _fitting(name, start)
-
-
-def keep_start(start: Path | None, out: Path) -> None:
-    """Copy the starter that a run begins with into its folder, where it has one and it is not there yet."""
-    kept = out / BEGUN_WITH
-    if start and not kept.exists():
-        with explaining(kept), whole(kept) as file:
-            file.write(start.read_bytes())
+    file = begun_with(out, start, "starter", ("autoencoder", part))
+    return _fitting(name, file) if file else None
 
 
 def _fitting(name: str, start: Path) -> Starter:

@@ -141,13 +141,22 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def _check_recipe(checkpoint: Checkpoint, recipe: Recipe) -> None:
-    then, now = checkpoint.facts["recipe"], recipe.facts()
-    for name in {**then, **now}:
+    now = recipe.facts()
+    untold = {name: now[name] for name in recipe.data}  # older checkpoints do not tell of it
+    then = untold | checkpoint.facts["recipe"]
+    for name in {**now, **then}:
         if then.get(name) != now.get(name):
             raise DarkroomError(
-                f"the checkpoint '{checkpoint.path}' was made with {name} {then.get(name)}, but this recipe "
-                f"has {now.get(name)}; use the recipe that made it, or choose another folder with --out."
+                f"the checkpoint '{checkpoint.path}' was made with {_unlike(name, then, now, recipe)}, "
+                "or choose another folder with --out."
             )
+
+
+def _unlike(name: str, then: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe) -> str:
+    """What differs, and what to use instead; of data there are hashes, which say nothing to anyone."""
+    if name in recipe.data:
+        return f"another {name} than this recipe has; use the preset and the version that made it"
+    return f"{name} {then.get(name)}, but this recipe has {now.get(name)}; use the recipe that made it"
 
 
 def _fill(network: nn.Module, checkpoint: Checkpoint, part: str) -> None:
