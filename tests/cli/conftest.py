@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from darkroom.cli.main import main
 from darkroom.studio import request as requests
+from darkroom.studio.digests import digest
 
 
 def develop(request, progress=None):
@@ -23,7 +24,8 @@ def develop(request, progress=None):
         images.append(rng.integers(0, 256, (filled.height, filled.width, 3), np.uint8))
     for step in range(filled.steps if progress else 0):
         progress(requests.Progress(step + 1, filled.steps, lambda: images))
-    record = requests.Record(request=filled, model_hash="ab" * 32, version="0", torch="0")
+    hashes = {str(path): digest(path) for path in filled.files()}
+    record = requests.Record(request=filled, model_hash="ab" * 32, version="0", torch="0", hashes=hashes)
     return requests.Result(tuple(images), record, {"network": 0.5})
 
 

@@ -88,7 +88,7 @@ def test_replay_wants_the_lora_as_it_was(darkroom, files, change):
 
 BAD = [
     ("--lora none.safetensors", "there is no file 'none.safetensors'"),
-    ("--lora none", "no file in"),
+    ("--lora none", "there is no LoRA named 'none'"),
     ("--lora far.safetensors", "none of the 9 layers"),
     ("--lora edges.safetensors", "edges.safetensors"),
     ("--lora ink.safetensors:much", "write it as FILE or FILE:0.8"),

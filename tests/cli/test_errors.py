@@ -1,15 +1,19 @@
 """Whatever goes wrong, the user reads one sentence that says what to do."""
 
+import errno
 import os
 import signal
 import sys
 from pathlib import Path
+from shutil import which
 from subprocess import PIPE, Popen, run
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from darkroom.cli.main import explained, main
 from darkroom.errors import UnknownName
 
 BAD = [
@@ -111,8 +115,60 @@ def test_a_reader_that_goes_away_is_no_fault():
     assert done.stderr == ""
 
 
+TOO_LONG = "a" * 300
+PLACES = [
+    ["generate", "a cone", "-m", TOO_LONG],
+    ["generate", "a cone", "--lora", TOO_LONG],
+    ["generate", "a cone", "--with", TOO_LONG],
+    ["generate", "a cone", "--styles", TOO_LONG, "--style", "ink"],
+    ["inspect", TOO_LONG],
+    ["convert", TOO_LONG, "x"],
+    ["evaluate", TOO_LONG],
+    ["train", "starter", "--out", TOO_LONG],
+    ["train", "starter", "--from", TOO_LONG],
+]
+
+
+@pytest.mark.parametrize("words", PLACES)
+def test_a_name_that_no_system_takes_is_no_fault_of_ours(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("darkroom: cannot use 'aaa") and "file name too long; " in done.stderr
+
+
+AS_A_USER = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+@pytest.mark.skipif(bool(AS_A_USER) and which("setpriv") is None, reason="root may read anything")
+@pytest.mark.parametrize(
+    "words",
+    [["inspect", "locked/x.safetensors"], ["generate", "a", "--styles", "locked/x.csv", "--style", "ink"]],
+)
+def test_a_folder_that_may_not_be_read_is_no_fault_of_ours(tmp_path, words):
+    (tmp_path / "locked").mkdir(mode=0)
+    command = [*AS_A_USER, sys.executable, "-m", "darkroom", *words]
+    done = run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("darkroom: cannot use 'locked/x.") and "permission denied; " in done.stderr
+
+
+def test_a_full_disk_under_what_is_printed_is_no_fault_of_ours():
+    command = ["bash", "-c", f"'{sys.executable}' -m darkroom samplers > /dev/full"]
+    done = run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "darkroom: cannot write: no space left on device; free some space, or choose another place.\n"
+    )
+
+
+def test_what_the_system_says_of_no_file_may_be_a_fault_of_ours():
+    assert explained(OSError(errno.EACCES, "Permission denied"))[1] == 1
+    assert explained(OSError(errno.EMFILE, "Too many open files", "x.png"))[1] == 1
+    assert explained(OSError("libtorch.so is no library"))[1] == 1
+
+
 def test_a_training_that_was_stopped_ends_as_after_ctrl_c():
-    from darkroom.cli.main import explained
     from darkroom.training.loop import Stopped
 
     sentence, code = explained(Stopped("SIGTERM", 7, Path("runs/it/step-00000007")))

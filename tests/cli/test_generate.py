@@ -155,6 +155,8 @@ def test_replay_of_another_outcome(darkroom, developing):
 def test_replay_wants_the_first_picture_as_it_was(darkroom, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "start.png")
     darkroom("generate", "a cone", "-i", "start.png", "-o", "x.png")
+    assert darkroom("replay", "x.png").exit_code == 0
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "start.png")
     refused = darkroom("replay", "x.png")
     assert (
         refused.exit_code == 2

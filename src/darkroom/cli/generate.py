@@ -1,26 +1,19 @@
 """``darkroom generate``: pictures from prompts."""
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from darkroom.cli.attached import attachment_options, take_attachments
 from darkroom.cli.grouped import Grouped
-from darkroom.cli.output import json_option, print_json
+from darkroom.cli.output import json_option
 from darkroom.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from darkroom.cli.progress import Advance
-    from darkroom.cli.target import Target
-    from darkroom.studio.request import Picture, Progress, Request, Result
+    from darkroom.studio.request import Request
 
 
 HEADINGS = {
@@ -41,7 +34,10 @@ HEADINGS = {
 @click.option("-n", "--negative-prompt", "negative", metavar="TEXT", default="", help="What to keep out.")
 @click.option("-m", "--model", default="starter", show_default=True, help="A model's name, file or folder.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="A .png, .jpg or .webp file, or a folder."
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="A .png, .jpg or .webp file, or a folder; with a dot in its name, v1.0/.",
 )
 @click.option("-s", "--seed", type=int, help="The same seed makes the same picture.  [default: random]")
 @click.option("-b", "--batch-count", "count", type=int, default=1, help="Pictures of each prompt.")
@@ -73,7 +69,9 @@ HEADINGS = {
 @click.option("--clip-skip", type=int, help="Read CLIP this many layers from its end; 1 is the last.")
 @click.option("-i", "--init-image", type=click.Path(path_type=Path), help="A picture to start from.")
 @click.option("--strength", type=float, default=0.75, show_default=True, help="How much of it to make anew.")
-@click.option("--mask", type=click.Path(path_type=Path), help="Paint only where this picture is white.")
+@click.option(
+    "--mask", type=click.Path(path_type=Path), help="Paint only where this, of the same shape, is white."
+)
 @click.option("--sampling-method", "--sampler", "sampler", metavar="NAME", help="One of 'darkroom samplers'.")
 @click.option("--scheduler", metavar="NAME", help="How the steps are spread; see 'darkroom samplers'.")
 @click.option("--guidance", type=float, help="The scale that distilled models such as FLUX.1 dev are told.")
@@ -123,7 +121,7 @@ def generate(
     prompts: Sequence[str],
     more: Sequence[str],
     seed: int | None,
-    output: Path | None,
+    output: str | None,
     overwrite: bool,
     grid: bool,
     watch: bool,
@@ -147,8 +145,9 @@ def generate(
       darkroom generate "a sign that says OPEN" -s 7 --steps 30 --sampler dpmpp_2m -o open.png
       darkroom generate "a blue cube" "a green cone" -o shapes/
     """
+    from darkroom.cli.fitting import check_together
+    from darkroom.cli.run import elsewhere, here, make_all
     from darkroom.cli.target import Target
-    from darkroom.studio.expanding import expanded
     from darkroom.studio.placement.memory import check_setting
     from darkroom.studio.request import Request, random_seed
 
@@ -158,22 +157,37 @@ def generate(
     settings["others"] = tuple(map(Path, settings["others"]))
     requests = [Request(prompt=prompt, seed=seed, **settings) for prompt in (*prompts, *more)]
     _check_prompts(len(requests), output)
+    check_together(requests[0])
     target = Target(output, requests[0].count, overwrite, sheet=grid, films=watch)
-    target.check_holds(requests[0])
     if server is None:
-        wanted = [expanded(request, styles_named, styles_file) for request in requests]
-        runs = (_run(pictures, target, grid, watch, partial(_here, memory)) for pictures in wanted)
+        wanted = recorded = [_told(request, styles_named, styles_file) for request in requests]
+        room = partial(here, memory)
     else:
-        room = partial(_elsewhere, server, token, styles_named, styles_file, watch)
-        runs = (_run([request], target, grid, watch, room) for request in requests)
-    if as_json:
-        print_json({"runs": [run.to_json() for run in runs]})
-        return
-    for run in runs:
-        run.print()
+        wanted = [[request] for request in requests]
+        recorded = [[request.single(i) for i in range(request.count)] for request in requests]
+        room = partial(elsewhere, server, token, styles_named, styles_file, watch)
+    for pictures in recorded:
+        target.check(pictures)
+    make_all(wanted, target, room, as_json)
 
 
-def _check_prompts(count: int, output: Path | None) -> None:
+def _told(request: "Request", styles: Sequence[str], styles_file: Path | None) -> "list[Request]":
+    """The requests that one stands for, with the LoRAs that they name: all that is known before the work.
+
+    Raises DarkroomError for a style, a file of wildcards or a LoRA that there is not.
+    """
+    from darkroom.studio.expanding import expanded
+    from darkroom.text.prompt import TAG
+
+    told = expanded(request, styles, styles_file)
+    if not any(TAG.search(one.prompt + one.negative) for one in told):
+        return told
+    from darkroom.studio.prompts import with_named_loras  # this imports torch
+
+    return [with_named_loras(one) for one in told]
+
+
+def _check_prompts(count: int, output: str | None) -> None:
     """Raise InvalidRequest for no prompt, and for many that are to share one file."""
     if not count:
         raise InvalidRequest("there is no prompt; say what to make, as in: darkroom generate 'a red apple'")
@@ -183,106 +197,3 @@ def _check_prompts(count: int, output: Path | None) -> None:
         raise InvalidRequest(
             f"{count} prompts cannot share '{output}'; quote a prompt, or name a folder with -o."
         )
-
-
-@dataclass(frozen=True)
-class Run:
-    """The pictures of one prompt and their paths, what was saved beside them, how long each part took, and
-    what its user should know.
-    """
-
-    pictures: "list[tuple[Path, Picture]]"
-    beside: list[Path]
-    seconds: dict[str, float]
-    notices: tuple[str, ...] = ()
-
-    def print(self) -> None:
-        """A line a file on standard output, notices on standard error; the time is for people alone."""
-        for path, picture in self.pictures:
-            click.echo(f"{path}  seed {picture.record.request.seed}")
-        for path in self.beside:
-            click.echo(path)
-        for notice in self.notices:
-            click.echo(notice, err=True)
-        if sys.stderr.isatty():
-            parts = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.seconds.items())
-            click.secho(parts, dim=True, err=True)
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it in plain values."""
-        from darkroom.studio.metadata import plain
-
-        pictures = [{"path": str(path), **plain(picture.record)} for path, picture in self.pictures]
-        beside = [str(path) for path in self.beside]
-        told = {"seconds": self.seconds, "notices": list(self.notices)}
-        return {"pictures": pictures, "beside": beside, **told}
-
-
-Make = Callable[["Sequence[Request]", "Advance"], "list[Result]"]
-"""Makes the pictures of requests, telling of each step."""
-
-
-def _here(memory: str) -> Make:
-    """In this process, with all that this imports."""
-    from darkroom.studio.develop import develop_many
-
-    return partial(develop_many, memory=memory)
-
-
-def _elsewhere(
-    url: str, token: str | None, styles: Sequence[str], styles_file: Path | None, watch: bool
-) -> Make:
-    """On a server, which knows styles and wildcards of its own; its own model where none is named."""
-    from darkroom.studio.remote import RemoteRoom
-
-    source = click.get_current_context().get_parameter_source("model")
-    model = click.get_current_context().params["model"]
-    chosen = None if source is click.core.ParameterSource.DEFAULT else model
-    room = RemoteRoom(url, token, chosen)
-
-    def make(requests: "Sequence[Request]", advance: "Advance") -> "list[Result]":
-        return [
-            room.develop(one, advance, styles=styles, styles_file=styles_file, previews=int(watch))
-            for one in requests
-        ]
-
-    return make
-
-
-def _run(
-    requests: "Sequence[Request]", target: "Target", grid: bool, watch: bool, room: Callable[[], Make]
-) -> Run:
-    """Develop and save the pictures of one prompt; those that are watched by one request after the other."""
-    from darkroom.cli.progress import bar
-
-    results: list[Result] = []
-    films: list[tuple[np.ndarray, ...]] = []
-    with bar() as advance:
-        start = perf_counter()
-        from darkroom.studio.expanding import gathered
-
-        make = room()
-        seconds = {"import": perf_counter() - start}
-        for batch in [[request] for request in requests] if watch else [requests]:
-            previews: list[list[np.ndarray]] = []
-            made = make(batch, _watched(advance, previews) if watch else advance)
-            results += made
-            films += zip(*previews, strict=True)
-            for name, more in made[-1].seconds.items():
-                seconds[name] = seconds.get(name, 0.0) + more
-    result = gathered(results)
-    pictures = target.save_all(result)
-    beside = [target.save_sheet(result)] if grid else []
-    for (path, picture), film in zip(pictures, films, strict=watch):
-        beside.append(target.save_film(path, [*film, picture.pixels]))
-    return Run(pictures, beside, seconds, result.notices)
-
-
-def _watched(advance: "Advance", previews: "list[list[np.ndarray]]") -> "Advance":
-    """Hears of each step and keeps what the pictures look like."""
-
-    def progress(step: "Progress") -> None:
-        advance(step)
-        previews.append(step.preview())
-
-    return progress

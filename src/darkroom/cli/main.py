@@ -61,6 +61,11 @@ def explained(error: Exception) -> tuple[str, int]:
         return error.format_message(), USER_ERROR
     if isinstance(error, DarkroomError):
         return str(error), error.exit_code
+    if isinstance(error, OSError):
+        from darkroom.cli.system import sentence_of
+
+        if sentence := sentence_of(error):
+            return sentence, USER_ERROR
     fault = f"{type(error).__name__}: {error}"
     return f"Darkroom failed ({fault}); run it again with --debug and report what it prints.", FAULT
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import click
 
 from darkroom.cli.output import json_option, print_json
+from darkroom.errors import InvalidRequest
 
 
 @click.command(short_help="Make a picture again from its own file.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the new picture here.")
+@click.option("-o", "--output", metavar="PATH", help="Save the new picture here.")
 @click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
 @click.option(
     "--source",
@@ -21,7 +22,7 @@ from darkroom.cli.output import json_option, print_json
 )
 @json_option
 def replay(
-    file: Path, output: Path | None, overwrite: bool, sources: tuple[Path, ...], as_json: bool
+    file: Path, output: str | None, overwrite: bool, sources: tuple[Path, ...], as_json: bool
 ) -> None:
     """Make a picture again from its file, and say how close it came.
 
@@ -41,8 +42,12 @@ def replay(
     from darkroom.cli.target import Target
     from darkroom.studio.replay import read_record, replay
 
-    read_record(file)  # complain about a wrong file before about a wrong place
+    record = read_record(file)  # complain about a wrong file before about a wrong place
+    if overwrite and output is None:
+        raise InvalidRequest("--overwrite needs the file to replace; name it with -o.")
     target = Target(output, 1, overwrite, sheet=False, films=False) if output else None
+    if target:
+        target.check(record.requests)
     with bar() as advance:
         picture, likeness = replay(file, advance, sources)
     saved = target.save(picture) if target else None

@@ -1,9 +1,13 @@
 """Where pictures go: the next free numbers in a folder, or a file by its name."""
 
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkroom.disk import explaining
+from darkroom.errors import InvalidRequest
 from darkroom.studio import files, pictures
 
 if TYPE_CHECKING:
@@ -12,34 +16,55 @@ if TYPE_CHECKING:
     from darkroom.studio.request import Picture, Request, Result
 
 SHEET = "-grid"
+FILLED = {
+    "width": 1024,
+    "height": 1024,
+    "steps": 100,
+    "cfg_scale": 12.5,
+    "sampler": "dpmpp_2s_ancestral",
+    "scheduler": "sgm_uniform",
+    "precision": "bfloat16",
+}
+"""What a model may fill in, none of it shorter than what it will be but for odd cases."""
 
 
-def names_folder(path: Path) -> bool:
-    """Whether -o means a folder: one that is there, or a name without an ending."""
+def names_folder(output: str | Path) -> bool:
+    """Whether -o means a folder: one that is there, or a name with a slash behind it or without an ending."""
+    path = Path(output)
     with explaining(path, files.ELSEWHERE):
-        return path.is_dir() or not path.suffix
+        return os.path.basename(output) in ("", ".") or path.is_dir() or not _ending(path)
 
 
 class Target:
     """The place that -o names, or ./pictures. ``count`` pictures of x.png become x-1.png, x-2.png, ...
 
-    Raises DarkroomError at once, before any work, where a name is taken or a folder cannot be written.
+    ``sheet`` and ``films`` say what is saved besides. Raises DarkroomError at once, before any work, where a
+    name is taken or a folder cannot be written.
     """
 
-    def __init__(self, output: Path | None, count: int, overwrite: bool, sheet: bool, films: bool) -> None:
-        self.path, self.overwrite = output or files.FOLDER, overwrite
+    def __init__(
+        self, output: str | Path | None, count: int, overwrite: bool, sheet: bool, films: bool
+    ) -> None:
+        self.path = files.FOLDER if output is None else Path(output)
+        self.overwrite, self.sheet, self.films = overwrite, sheet, films
         self.is_folder = output is None or names_folder(output)
         self.tails = [""] if count == 1 else [f"-{i + 1}" for i in range(count)]
-        if not self.is_folder:
-            self._check_names(sheet, films)
+        self._check_names()
         files.check_folder(self.path if self.is_folder else self.path.parent)
 
-    def check_holds(self, request: "Request") -> None:
-        """Raise DarkroomError now rather than when the pictures are made, where the file's format has no room
-        for what made them.
+    def check(self, requests: "Sequence[Request]") -> None:
+        """Raise DarkroomError now rather than when the pictures of a prompt are made, where one would take
+        the place of a file that it is made from, or the file's format has no room for what made them.
         """
-        if not self.is_folder:
-            pictures.check_holds(request, pictures.format_of(self.path))
+        if self.is_folder:
+            return
+        for path in dict.fromkeys(path for request in requests for path in request.files()):
+            self._check_spares(path)
+        format = pictures.format_of(self.path)
+        for request in requests:
+            pictures.check_holds(request, format)
+        if self.sheet and len(requests) > 1:
+            pictures.encode(_blank_sheet(requests), format)
 
     def save(self, picture: "Picture", tail: str = "") -> Path:
         """Write one picture; returns its path."""
@@ -47,9 +72,10 @@ class Target:
             return files.save_numbered(picture, self.path, tail if tail == SHEET else "")
         return files.save(picture, self._named(tail), self.overwrite)
 
-    def save_all(self, result: "Result") -> "list[tuple[Path, Picture]]":
-        """Write every picture of a run; returns them with their paths."""
-        return [(self.save(picture, tail), picture) for picture, tail in zip(result, self.tails, strict=True)]
+    def save_all(self, result: "Result") -> "Iterator[tuple[Path, Picture]]":
+        """Write every picture of a run; gives each with its path once it is on the disk."""
+        for picture, tail in zip(result, self.tails, strict=True):
+            yield self.save(picture, tail), picture
 
     def save_sheet(self, result: "Result") -> Path:
         """Write all pictures of a run on one sheet, which replays as they do; returns its path."""
@@ -64,10 +90,59 @@ class Target:
     def _named(self, tail: str) -> Path:
         return self.path.with_stem(self.path.stem + tail)
 
-    def _check_names(self, sheet: bool, films: bool) -> None:
-        pictures.format_of(self.path)
+    def _names(self) -> list[Path]:
+        """Every file that is to be, where the target is one."""
         names = [self._named(tail) for tail in self.tails]
-        names += [name.with_suffix(".gif") for name in names] if films else []
-        names += [self._named(SHEET)] if sheet else []
-        for name in () if self.overwrite else names:
+        names += [name.with_suffix(".gif") for name in names] if self.films else []
+        return [*names, self._named(SHEET)] if self.sheet else names
+
+    def _check_names(self) -> None:
+        if self.is_folder and self.overwrite:
+            raise InvalidRequest(
+                f"--overwrite replaces a file, and pictures in '{self.path}' get free numbers; "
+                "leave it out, or name a file with -o."
+            )
+        if self.is_folder:
+            return
+        if not self.path.suffix:
+            raise InvalidRequest(f"'{self.path}' is an ending without a name; write one before it.")
+        pictures.format_of(self.path)
+        for name in () if self.overwrite else self._names():
             files.check_free(name)
+
+    def _check_spares(self, path: Path) -> None:
+        """Raise InvalidRequest where a picture would lie in the place of ``path``: it would never replay."""
+        for name in self._names():
+            if _same(name, path):
+                raise InvalidRequest(
+                    f"'{name}' is what the picture is made from; choose another name with -o."
+                )
+
+
+def _ending(path: Path) -> str:
+    """The ending of a name, also of one that is nothing but an ending."""
+    return path.name if path.name.lower() in pictures.FORMATS else path.suffix
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, by whatever links."""
+    with suppress(OSError):  # one is not there
+        return one.samefile(other)
+    return False
+
+
+def _blank_sheet(requests: "Sequence[Request]") -> "Picture":
+    """A sheet with the record of them all, as long as what their model fills in may make it."""
+    import numpy as np
+
+    from darkroom.studio.expanding import gathered
+    from darkroom.studio.request import Record, Result
+
+    zeros, pixel = "0" * 64, (np.zeros((1, 1, 3), np.uint8),)
+    results = []
+    for request in requests:
+        hashes = {str(path): zeros for path in request.files()}
+        filled = request.filled(**FILLED)
+        record = Record(request=filled, model_hash=zeros, version="0", torch="0", hashes=hashes)
+        results.append(Result(pixel, record))
+    return gathered(results).on_one_sheet()
