@@ -89,6 +89,25 @@ def test_a_generator_of_broken_pictures_is_never_right(tmp_path):
     assert all(v.reasons for v in journal.verdicts.values())
 
 
+def test_what_training_never_shows_is_counted_apart(tmp_path):
+    class Rote(Studio):
+        """Paints what training may show, and nothing else."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            held = {p.text for skill in PLAN.skills for p in PLAN.of(skill) if p.held_out}
+            self.scenes = {text: scene for text, scene in self.scenes.items() if text not in held}
+
+    found, _ = evaluated(tmp_path, Rote())
+    for score in found.skills:
+        held = sum(prompt.held_out for prompt in PLAN.of(score.name))
+        assert score.held_out and 0 < score.held_out.prompts == held
+        assert score.held_out.right == 0 and score.right == 2 * (6 - held)
+        assert score.to_json()["held_out_prompts"] == held and score.to_json()["held_out_score"] == 0
+        assert f"| 6 ({held}) | 12 |" in markdown(found) and "(0.0%)" in markdown(found)
+    assert any(score.right for score in found.skills)
+
+
 def test_an_examiner_that_sees_only_what_it_hopes_for_is_shown_up():
     scenes = [prompt.scene for prompt in held_out_prompts(WORLD, "count", 4, 1) if prompt.scene]
 
