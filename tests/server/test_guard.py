@@ -12,6 +12,7 @@ from darkroom.errors import DarkroomError
 from darkroom.server.app import create_app
 from darkroom.server.guard import COOKIE, cookie_of
 from darkroom.server.settings import Settings, read_tokens
+from darkroom.studio.serving.limits import Limits
 
 TOKEN, OTHER = "the token of alice", "the token of the bob"
 TOKENS = {"alice": TOKEN, "bob": OTHER}
@@ -52,6 +53,11 @@ class TestWhereItListens:
             path.write_text(bad)
             with pytest.raises(DarkroomError, match="holds no tokens"):
                 read_tokens(path)
+
+    def test_a_mark_within_a_token_begins_no_comment(self, tmp_path):
+        path = tmp_path / "tokens"
+        path.write_text("#alice aaaaaaaaaaaaaaaaaaaa\nbob bbbbbbbbbbbbbbbb#bbbb\t# hers\n  # nobody\n")
+        assert read_tokens(path) == {"bob": "bbbbbbbbbbbbbbbb#bbbb"}
 
 
 def every_call(app) -> list[tuple[str, str]]:
@@ -213,6 +219,19 @@ class TestOrigins:
         assert ours.options("/api/jobs", headers=asking).status_code == 200
         other = ours.get("/api/models", headers={"Origin": "https://other.example"})
         assert other.status_code == 403 and "access-control-allow-origin" not in other.headers
+
+    def test_clients_in_browsers_may_send_what_they_send_and_read_what_is_told(self, client, service):
+        """OpenAI's for one; what it sends of its own is none of ours to list."""
+        ours, page = client(origins=("https://pages.example",)), {"Origin": "https://pages.example"}
+        wanted = "authorization,content-type,x-stainless-lang,x-stainless-os"
+        asking = page | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": wanted}
+        told = ours.options("/v1/images/generations", headers=asking)
+        assert told.status_code == 200 and told.headers["access-control-allow-headers"] == wanted
+        assert ours.options("/v1/models", headers=asking | {"Origin": "https://x.example"}).status_code == 400
+        service.limits = Limits(queue=0)
+        full = ours.post("/api/jobs", json={"prompt": "a cone"}, headers=page)
+        read = full.headers["access-control-expose-headers"].lower().split(", ")
+        assert full.headers["retry-after"] and set(read) == {"location", "retry-after"}
 
     def test_what_browsers_fetch_for_others_without_an_origin(self, client):
         ours = client()

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from darkroom.errors import DarkroomError
-from darkroom.server import incoming
 from darkroom.server.a1111.filling import filled
 from darkroom.server.incoming import from_base64, mask_for, transparent
 from darkroom.studio import pictures
-from darkroom.studio.pictures import check_picture
+from darkroom.studio.pictures import check_picture, decode
 
 MOST = 2**16
 
@@ -75,6 +74,16 @@ def test_films_are_not(format):
         check_picture(picture(format, save_all=True, append_images=more), MOST)
 
 
+def test_of_a_cameras_pictures_in_one_jpeg_the_first_is_taken():
+    """A smaller one lies behind it; Pillow calls the format MPO."""
+    data = picture("MPO", (16, 8), save_all=True, append_images=[Image.new("RGB", (8, 4), "blue")])
+    with Image.open(BytesIO(data)) as several:
+        assert several.n_frames == 2
+    taken = check_picture(data, MOST)
+    assert taken.pixels.shape == (8, 16, 3) and taken.format == "JPEG"
+    assert np.abs(taken.pixels.astype(int) - [255, 0, 0]).max() < 5
+
+
 @given(st.integers(10, 200), st.integers(0, 255))
 def test_damage_is_a_sentence(place, byte):
     data = bytearray(picture("JPEG", (64, 64)))
@@ -105,9 +114,26 @@ def test_base64_with_and_without_its_header():
             from_base64(bad)
 
 
-def rgba(alpha: np.ndarray) -> bytes:
+@pytest.mark.parametrize("end", ["\n", "\r\n", " "])
+def test_base64_in_lines_as_shells_write_it(end):
+    data = picture(size=(64, 64))
+    text = base64.encodebytes(data).decode().replace("\n", end)
+    assert text.count(end) > 1
+    assert from_base64(text) == from_base64(f"data:image/png;base64,{end}{text}") == data
+
+
+def rgba(alpha: np.ndarray, **options) -> bytes:
     pixels = np.dstack([np.full((*alpha.shape, 3), 7, np.uint8), alpha.astype(np.uint8)])
-    return incoming.packed(Image.fromarray(pixels, "RGBA"))
+    buffer = BytesIO()
+    Image.fromarray(pixels, "RGBA").save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def turned() -> Image.Exif:
+    """Says that a picture stands on its side: what is stored above is on the right."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    return exif
 
 
 def test_openais_masks_are_white_where_they_are_wholly_transparent():
@@ -119,6 +145,24 @@ def test_openais_masks_are_white_where_they_are_wholly_transparent():
         mask_for(picture(), picture(), MOST)
     with pytest.raises(DarkroomError, match="differ in size"):
         mask_for(rgba(alpha), picture(), MOST)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_masks_fit_pictures_as_they_are_seen(format):
+    photo = picture(format, (16, 8), exif=turned())
+    assert decode(photo).pixels.shape == (16, 8, 3)
+    upright, lying = (rgba(np.eye(*shape) * 255) for shape in ((16, 8), (8, 16)))
+    with Image.open(BytesIO(mask_for(upright, photo, MOST))) as mask:
+        assert mask.size == (8, 16)
+    with pytest.raises(DarkroomError, match="differ in size"):
+        mask_for(lying, photo, MOST)
+
+
+def test_what_is_transparent_is_so_as_the_picture_is_seen():
+    alpha = np.full((8, 16), 255)
+    alpha[0, :] = 0
+    white = np.asarray(Image.open(BytesIO(transparent(rgba(alpha, exif=turned())))))
+    assert white.shape == (16, 8) and (white == np.where(np.arange(8) == 7, 255, 0)).all()
 
 
 def test_filling_takes_colours_from_around_and_leaves_the_rest():

@@ -9,22 +9,27 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from safetensors.numpy import save_file
 
-from darkroom.server.a1111.fields import DEEPEST
 from darkroom.server.app import create_app
 from darkroom.server.assistant.studios import Here
 from darkroom.server.assistant.tools import LOST, _vary
 from darkroom.server.desk import Desk
+from darkroom.server.sent import DEEPEST
 from darkroom.server.settings import Settings
 from darkroom.server.wishes import Wish
 from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
-from darkroom.studio.pictures import decode, read
+from darkroom.studio.pictures import decode, read, read_mask, read_to_fit
 from darkroom.studio.request import Request
+from darkroom.text.wildcards import expand
 from darkroom.web.pictures import router
 
 JSON = {"Content-Type": "application/json"}
 TURNED = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
 NO_NUMBER = struct.pack("<HHI4s", 0x0100, 2, 4, b"abc\0")
+WORDS = ["a {red|blue} apple", "__hero__ shot", "{2$$a|b}", "a_b {c}", r"a \{b\}"]
+"""That a record may hold, and a prompt would choose from."""
 LONG = {"prompt": "漢" * 4000, "negative_prompt": "字" * 4000 + "{x|y}", "size": "16x16"}
 
 
@@ -88,6 +93,7 @@ class TestModes:
     def test_grey_of_16_bits_stays_as_bright_as_it_is(self, api, service):
         image = in_base64(packed(Image.fromarray(self.RAMP)))
         asked = {"prompt": "a cone", "init_images": [image], "mask": image, "inpainting_fill": 1}
+        asked |= {"width": 16, "height": 16}
         assert api.post("/sdapi/v1/img2img", json=asked).status_code == 200
         request = next(iter(service.views.values())).requests[0]
         assert np.abs(read(request.init_image).pixels[..., 0] - self.RAMP / 257).max() <= 1
@@ -115,6 +121,19 @@ class TestA1111:
             refused(answer, 422)
         assert service.views == {}
 
+    @pytest.mark.parametrize("field", ["eta", "s_noise", "initial_noise_multiplier"])
+    def test_nought_is_a_value_where_one_changes_nothing(self, api, service, field):
+        for path in ("txt2img", "img2img"):
+            answer = api.post(f"/sdapi/v1/{path}", json={"prompt": "a cone", field: 0})
+            assert field in refused(answer, 422)
+        assert service.views == {}
+        for value in (None, 1, 1.0):
+            assert api.post("/sdapi/v1/txt2img", json={"prompt": "a cone", field: value}).status_code == 200
+
+    @pytest.mark.parametrize("name", [None, "", "None"])
+    def test_no_script_is_none(self, api, name):
+        assert api.post("/sdapi/v1/txt2img", json={"prompt": "a", "script_name": name}).status_code == 200
+
     def test_what_is_only_deep_is_fine(self, api):
         deep: list = []
         for _ in range(DEEPEST - 3):
@@ -126,6 +145,59 @@ class TestA1111:
     def test_half_characters_are_escaped_where_they_are_quoted(self, api, option):
         message = refused(api.post("/sdapi/v1/options", content=f"{{{option}}}", headers=JSON), 422)
         assert "\\ud800" in message
+
+
+class TestOpenAI:
+    @pytest.mark.parametrize("field", ["user", "safety_identifier", "sampler", "prompt"])
+    def test_half_characters_are_refused_before_anything_is_made(self, api, service, field):
+        body = f'{{"prompt": "a cone", "{field}": "\\ud800"}}'
+        answer = api.post("/v1/images/generations", content=body, headers=JSON)
+        assert "not utf-8; retype it" in refused(answer, 400)
+        odd = {"Content-Type": "multipart/form-data; boundary=x; charset=utf-7"}  # that has half characters
+        form, image = {"prompt": "a cone", field: "+2AA-"}, {"image": packed(Image.new("RGB", (16, 16)))}
+        answer = api.post("/v1/images/edits", data=form, files=image, headers=odd)
+        assert "not utf-8; retype it" in refused(answer, 400)
+        assert service.views == {}
+
+
+class TestShapes:
+    """A picture of another shape than what is to be made of it, by resize_mode."""
+
+    THIRDS = np.repeat(np.eye(3, dtype=np.uint8) * 255, 64, axis=0)[None].repeat(64, axis=0)
+
+    def painted(self, api, service, **more) -> Request:
+        asked = {"prompt": "a cone", "init_images": [in_base64(packed(Image.fromarray(self.THIRDS)))]}
+        answer = api.post("/sdapi/v1/img2img", json=asked | more)
+        assert answer.status_code == 200, answer.text
+        return next(iter(service.views.values())).requests[0]
+
+    @pytest.mark.parametrize(
+        ("asked", "size"), [({}, (128, 128)), ({"width": 64}, (64, 128)), ({"height": 32}, (128, 32))]
+    )
+    def test_it_is_stretched_to_the_models_own_size_where_none_is_asked_for(self, api, service, asked, size):
+        request = self.painted(api, service, **asked)
+        assert (request.width, request.height) == size
+        seen = read_to_fit(request.init_image, *size)
+        for third, place in enumerate((0.1, 0.5, 0.9)):
+            assert (seen[:, int(place * size[0])].argmax(axis=1) == third).all()
+
+    def test_so_is_its_mask(self, api, service):
+        left = in_base64(packed(Image.fromarray((self.THIRDS[..., 0] > 0).astype(np.uint8) * 255)))
+        request = self.painted(api, service, mask=left)
+        mask = read_mask(request.mask, 128, 128)
+        assert mask[:, :42].all() and not mask[:, 44:].any()
+
+    def test_or_cropped_about_its_middle(self, api, service):
+        request = self.painted(api, service, resize_mode=1)
+        assert (request.width, request.height) == (128, 128)
+        assert (read_to_fit(request.init_image, 128, 128)[:, 64] == [0, 255, 0]).all()
+
+    @pytest.mark.parametrize("mode", [2, 3])
+    def test_what_cannot_be_had_is_refused(self, api, service, mode):
+        data = in_base64(packed(Image.fromarray(self.THIRDS)))
+        asked = {"prompt": "a cone", "init_images": [data], "resize_mode": mode}
+        assert f"resize_mode {mode}" in refused(api.post("/sdapi/v1/img2img", json=asked), 422)
+        assert service.views == {}
 
 
 class TestGone:
@@ -169,8 +241,8 @@ class TestVarying:
     def varied(self, service):
         desk = Desk(service, Settings(page=False))
 
-        def vary(attached: Attachments, **more):
-            job = service.submit([Request(prompt="a cone", seed=1, attached=attached, **more)])
+        def vary(attached: Attachments = Attachments(), **more):  # noqa: B008  it cannot change
+            job = service.submit([Request(**{"prompt": "a cone", "seed": 1, "attached": attached} | more)])
             return _vary(Here(desk), service.wait(job.id).pictures[0], 0.3, 7)
 
         return vary
@@ -184,3 +256,32 @@ class TestVarying:
         control = Control(Path("/x/net"), Path("/x/edges.png"))
         wish, lost = varied(Attachments(controls=(control,), image_prompts=(self.PROMPT,)))
         assert lost == tuple(LOST.values()) and not Wish.model_validate(wish).image_prompts
+
+    @pytest.mark.parametrize("words", WORDS)
+    def test_words_are_not_chosen_from_again(self, varied, words):
+        wish, _ = varied(prompt=words, negative=words)
+        assert expand(wish["prompt"], 7) == expand(wish["negative"], 7) == words
+
+    @pytest.mark.parametrize("words", WORDS)
+    def test_nor_are_those_of_a_picture_for_openais_clients(self, api, service, words):
+        assert expand(varied_by_openai(api, words), 7) == words
+
+    def test_tags_of_strangers_are_left_out(self, api, service, home):
+        (home / "loras").mkdir()
+        save_file({}, home / "loras" / "ink.safetensors")
+        told = "a cone <lora:foo:0.8><hypernet:x:1> in ink <lora:ink:0.5>"
+        assert varied_by_openai(api, told) == "a cone  in ink <lora:ink:0.5>"
+        assert varied_by_openai(api, "<lora:foo:0.8>") == "a picture"
+
+    def test_words_that_are_sent_are_chosen_from(self, api, service):
+        assert varied_by_openai(api, "a cone", prompt="a {red|blue} cup") == "a {red|blue} cup"
+
+
+def varied_by_openai(api, told: str, **more) -> str:
+    """The prompt of a variation of a picture that tells of another, as other tools write it."""
+    info = PngInfo()
+    info.add_text("parameters", f"{told}\nSteps: 20, Sampler: Euler a, Seed: 1")
+    data = packed(Image.new("RGB", (16, 16)), pnginfo=info)
+    answer = api.post("/v1/images/variations", data={"size": "16x16"} | more, files={"image": data})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"][0]["revised_prompt"]

@@ -71,22 +71,6 @@ def test_half_characters_in_a_wish_are_refused(api, real, field):
     assert real.jobs() == []
 
 
-@pytest.mark.parametrize("field", ["user", "safety_identifier", "sampler", "prompt"])
-def test_openais_clients_are_told_too(api, real, field):
-    body = f'{{"prompt": "a cone", "{field}": "\\ud800"}}'
-    answer = api.post("/v1/images/generations", content=body, headers=JSON)
-    assert answer.status_code == 400 and "not utf-8; retype it" in answer.json()["error"]["message"]
-    form = {"prompt": "a cone", field: "+2AA-"}
-    parts = [
-        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
-        for name, text in form.items()
-    ]
-    odd = {"Content-Type": "multipart/form-data; boundary=x; charset=utf-7"}  # which has half characters
-    answer = api.post("/v1/images/edits", content="".join(parts) + "--x--\r\n", headers=odd)
-    assert answer.status_code == 400 and "not utf-8; retype it" in answer.json()["error"]["message"]
-    assert real.jobs() == []
-
-
 def test_a_job_of_another_version_is_in_no_list(api, real):
     bad, good = (api.post("/api/jobs", json={"prompt": "a cone", "steps": 2}).json()["id"] for _ in range(2))
     with sqlite3.connect(real.folder / "queue.sqlite") as db:

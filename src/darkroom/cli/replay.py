@@ -21,9 +21,7 @@ from darkroom.errors import InvalidRequest
     help="A picture, mask or other file that it was made from, where that has moved; may come again.",
 )
 @json_option
-def replay(
-    file: Path, output: str | None, overwrite: bool, sources: tuple[Path, ...], as_json: bool
-) -> None:
+def replay(file: Path, output: str | None, overwrite: bool, sources: tuple[Path, ...], as_json: bool) -> None:
     """Make a picture again from its file, and say how close it came.
 
     What else it was made from, such as the picture of -i, is found by its hash where it was, beside the file,

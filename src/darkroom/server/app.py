@@ -55,7 +55,8 @@ def create_app(service: Service, settings: Settings | None = None) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            allow_headers=["*"],  # clients in browsers send many of their own
+            expose_headers=["Location", "Retry-After"],
         )
     return app
 

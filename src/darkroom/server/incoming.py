@@ -5,7 +5,7 @@ import binascii
 import re
 from io import BytesIO
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from darkroom.errors import InvalidRequest
 from darkroom.studio.pictures import READABLE, check_picture, plain
@@ -14,10 +14,11 @@ DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
 
 
 def from_base64(text: str, name: str = "the picture") -> bytes:
-    """The bytes in base64, with or without ``data:image/png;base64,`` before it.
+    """The bytes in base64, with or without ``data:image/png;base64,`` before it; it may be in lines.
 
     Raises InvalidRequest for anything else, an address too: nothing is fetched.
     """
+    text = "".join(text.split())
     if text.startswith(("http://", "https://", "ftp://", "file:")):
         raise InvalidRequest(
             f"{name} is an address, and nothing is fetched; send the picture itself, in base64."
@@ -48,7 +49,7 @@ def mask_for(mask: bytes, picture: bytes, pixels: int) -> bytes:
     Raises InvalidRequest for one that does not fit the picture.
     """
     check_picture(mask, pixels, "the mask")
-    if _size(mask) != _size(picture):
+    if upright(mask).size != upright(picture).size:
         raise InvalidRequest("the mask and the image differ in size; make the mask as large as the image.")
     white = transparent(mask)
     if white is None:
@@ -63,12 +64,12 @@ def packed(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _size(data: bytes) -> tuple[int, int]:
+def upright(data: bytes) -> Image.Image:
+    """A picture that was checked, turned as its EXIF says: RGBA where it may be transparent, else RGB."""
     with Image.open(BytesIO(data), formats=READABLE) as image:
-        return image.size
+        return plain(ImageOps.exif_transpose(image))
 
 
 def _alpha(data: bytes) -> Image.Image | None:
-    with Image.open(BytesIO(data), formats=READABLE) as image:
-        shown = plain(image)
+    shown = upright(data)
     return shown.getchannel("A") if shown.mode == "RGBA" else None

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from darkroom.server.desk import Caller, Desk, OurDesk
+from darkroom.server.sent import Sent
 from darkroom.server.shapes import PROBLEMS, JobTold, job_told
 from darkroom.server.streams import EventStream, beating, sent_event
 from darkroom.server.views import preview_png
@@ -22,7 +23,7 @@ JobId = Annotated[str, Path(pattern=r"^[\w-]{1,64}$", description="As POST /api/
 TAG = "api"
 
 
-class JobWish(Wish):
+class JobWish(Sent, Wish):
     """A wish, and how it is to be worked on."""
 
     previews: int = Field(0, ge=0, le=1000, description="A preview every so many steps; 0: none.")

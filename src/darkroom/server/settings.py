@@ -1,5 +1,6 @@
 """How the server stands in its surroundings: where it listens, who may come in, how much they may bring."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -15,6 +16,7 @@ SHORTEST_TOKEN = 16
 """Characters: a shorter token could be guessed in the end."""
 NAMELESS = "token"
 """What the holder of a token without a name is called."""
+COMMENT = re.compile(r"(?:^|\s)#.*")
 MIB = 2**20
 
 
@@ -82,12 +84,13 @@ def is_address(text: str) -> bool:
 
 
 def read_tokens(path: Path) -> dict[str, str]:
-    """Tokens by the names of their holders, from lines "TOKEN" or "NAME TOKEN"; # begins a comment.
+    """Tokens by the names of their holders, from lines "TOKEN" or "NAME TOKEN".
 
+    A # begins a comment at the start of a line and after white space; within a token it is a part of that.
     Raises DarkroomError where the file cannot be read, holds none, or has a name twice.
     """
     with explaining(path, "check the path"):
-        lines = [line.split("#")[0].split() for line in path.read_text().splitlines()]
+        lines = [COMMENT.sub("", line).split() for line in path.read_text().splitlines()]
     pairs = [line if len(line) == 2 else [NAMELESS, *line] for line in lines if line]
     tokens = {pair[0]: pair[-1] for pair in pairs}
     if not tokens or len(tokens) < len(pairs) or any(len(pair) != 2 for pair in pairs):

@@ -1,7 +1,6 @@
 """From what A1111's clients send to a request of ours, and what of it they must be told."""
 
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 from PIL import Image, ImageOps
@@ -10,15 +9,18 @@ import darkroom.families.grids  # noqa: F401  they join the registry
 from darkroom.diffusion.grids import GRIDS
 from darkroom.diffusion.samplers import SAMPLERS
 from darkroom.errors import InvalidRequest, UnknownName
-from darkroom.server import incoming
+from darkroom.server import incoming, names
 from darkroom.server.a1111.fields import Common, ImageToImage
 from darkroom.server.a1111.filling import filled
 from darkroom.server.a1111.options import Options
 from darkroom.server.desk import Desk
 from darkroom.server.errors import Refused
+from darkroom.studio.develop import how_loaded
 from darkroom.studio.methods import sampler_named, scheduler_named
-from darkroom.studio.pictures import READABLE, check_picture, plain
+from darkroom.studio.models import open_model
+from darkroom.studio.pictures import check_picture
 from darkroom.studio.request import Request, random_seed
+from darkroom.studio.threads import in_passing
 
 LANCZOS = Image.Resampling.LANCZOS
 STRETCH, CROP, EXTEND, LATENT = range(4)
@@ -48,6 +50,7 @@ def from_picture(asked: ImageToImage, options: Options, desk: Desk) -> Asking:
     asked.check()
     if len(asked.init_images) != 1:
         raise Refused(f"one picture can be painted over, not {len(asked.init_images)}; send one.")
+    asked = _sized(asked, options)
     picture = _picture(asked.init_images[0], "the init image", asked, desk)
     mask = None if asked.mask is None else _mask(asked, desk)
     if mask is not None and asked.inpainting_fill == FILL:
@@ -115,12 +118,22 @@ def schedule_named(name: str) -> str | None:
         raise Refused(str(UnknownName("scheduler", name, [g.label for g in GRIDS.values()])), 404) from None
 
 
+def _sized(asked: ImageToImage, options: Options) -> ImageToImage:
+    """The same with the model's own width and height where none is asked for. Raises DarkroomError."""
+    left = [name for name in ("width", "height") if getattr(asked, name) is None]
+    if not left:
+        return asked
+    model = how_loaded(Request(prompt="a picture", model=names.model(options.model)))
+    own = in_passing("darkroom-size", lambda: open_model(*model).model.defaults).result()
+    return asked.model_copy(update={name: own[name] for name in left})
+
+
 def _picture(text: str, name: str, asked: ImageToImage, desk: Desk) -> Image.Image:
     """A picture as it is sent, upright, stretched where the client says so. Raises DarkroomError."""
     data = incoming.from_base64(text, name)
     check_picture(data, desk.settings.pixels, name)
-    image = plain(ImageOps.exif_transpose(Image.open(BytesIO(data), formats=READABLE)))
-    width, height = asked.width or image.width, asked.height or image.height
+    image = incoming.upright(data)
+    width, height = asked.width or 0, asked.height or 0
     if asked.resize_mode in (EXTEND, LATENT) and image.width * height != image.height * width:
         raise Refused(f"resize_mode {asked.resize_mode} cannot be had; take 0 to stretch or 1 to crop.")
     if min(width, height) < 1 or width * height > desk.service.limits.pixels:

@@ -154,7 +154,7 @@ class InfoAsked(BaseModel):
 @router.post("/png-info")
 def png_info(asked: InfoAsked, desk: OurDesk) -> dict[str, Any]:
     """What a picture says made it, ours or another tool's."""
-    data = incoming.from_base64(asked.image.strip())
+    data = incoming.from_base64(asked.image)
     texts = check_picture(data, desk.settings.pixels).texts
     info = read_infotext(texts.parameters or "")
     told = {"Prompt": info.prompt, "Negative prompt": info.negative, **info.settings}

@@ -4,23 +4,20 @@ These clients send all their fields, most of them with values that change nothin
 other is refused, and a field that nobody knows may come empty.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field
 
 from darkroom.server.errors import Refused
+from darkroom.server.sent import Sent
 
 Neutral = Callable[[Any], bool]
-DEEPEST = 32
-"""How deep lists and objects may lie within one another: what anybody sends has a handful."""
 
 
 def one_of(*values: Any) -> Neutral:
     """Nothing, or one of these."""
-    return lambda value: not value or value in values
+    return lambda value: value is None or value in values
 
 
 def empty(value: Any) -> bool:
@@ -28,27 +25,6 @@ def empty(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(map(empty, value.values()))
     return all(map(empty, value)) if isinstance(value, list | tuple) else not value
-
-
-def check_answerable(value: Any, deepest: int = DEEPEST) -> None:
-    """Raise PydanticCustomError for what JSON cannot hold: the answer hands back what was asked for."""
-    if deepest < 0:
-        raise PydanticCustomError("too_deep", "it lies too deep within lists and objects; send it flatter")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise PydanticCustomError("finite_number", "a number in it is infinite or none; give a finite one")
-    if isinstance(value, str) and not _is_utf8(value):
-        raise PydanticCustomError("string_unicode", "a text in it is not UTF-8; retype it")
-    parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
-    for part in parts if isinstance(parts, list) else ():
-        check_answerable(part, deepest - 1)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def anything(value: Any) -> bool:
@@ -75,7 +51,7 @@ NEUTRAL: dict[str, Neutral] = {
     "image_cfg_scale": anything,
     "initial_noise_multiplier": one_of(1),
     "script_args": anything,
-    "script_name": one_of("None", "none"),
+    "script_name": one_of("", "None", "none"),
     "do_not_save_grid": anything,
     "save_images": anything,
     "force_task_id": anything,
@@ -84,7 +60,7 @@ NEUTRAL: dict[str, Neutral] = {
 image_cfg_scale with models that know no such thing. There are no grids, and pictures are kept anyway."""
 
 
-class Common(BaseModel):
+class Common(Sent):
     """What both calls share."""
 
     model_config = ConfigDict(extra="allow")
@@ -111,12 +87,6 @@ class Common(BaseModel):
     override_settings_restore_afterwards: bool = True
     send_images: bool = True
     do_not_save_samples: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _answerable(cls, values: Any) -> Any:
-        check_answerable(values)
-        return values
 
     def check(self) -> None:
         """Raise Refused for a wish that cannot be had, by its name."""

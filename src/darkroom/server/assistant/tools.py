@@ -18,6 +18,7 @@ from darkroom import __version__
 from darkroom.errors import DarkroomError
 from darkroom.server.assistant.studios import Made, Studio
 from darkroom.server.wishes import Wish
+from darkroom.text.wildcards import escape
 
 INSTRUCTIONS = """
 Darkroom makes pictures from words. generate gives pictures with ids; edit changes one by its id, all over or
@@ -216,10 +217,14 @@ def _mask(area: Area, width: int, height: int) -> bytes:
 def _vary(
     studio: Studio, picture: str, strength: float, seed: int | None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The wish that made a picture, moved, and what of it is lost: its LoRAs and embeddings come along."""
+    """The wish that made a picture, moved, and what of it is lost: its LoRAs and embeddings come along.
+
+    Its words stay as they are, where choices were made before.
+    """
     request = studio.request(picture)
     left = ("init_image", "mask", "count", *LOST)
     kept = {name: value for name, value in request.items() if name in Wish.model_fields and name not in left}
+    kept |= {name: escape(request[name]) for name in ("prompt", "negative")}
     lost = tuple(sentence for name, sentence in LOST.items() if request.get(name))
     return kept | _moved(request, picture, strength, seed), lost
 

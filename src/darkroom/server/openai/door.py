@@ -22,10 +22,10 @@ from darkroom.server.openai.fields import (
     Variation,
     the_picture,
 )
+from darkroom.server.openai.words import words_of
 from darkroom.server.streams import EventStream, waited
 from darkroom.studio.expanding import expanded
-from darkroom.studio.metadata import read_infotext
-from darkroom.studio.pictures import check_holds, decode
+from darkroom.studio.pictures import check_holds
 from darkroom.studio.request import Request as Wanted
 from darkroom.studio.serving.jobs import JobView
 
@@ -136,8 +136,7 @@ def _varied(desk: Desk, asked: Variation) -> Wanted:
     """Its own words are those of the picture, where it tells them; without words nothing is guided."""
     data = asked.image.file.read()
     picture = desk.keep(data, "the image")
-    told = decode(data).texts.parameters
-    prompt = asked.prompt or (told and read_infotext(told).prompt.strip())
+    prompt = asked.prompt or words_of(data)
     if not prompt and asked.cfg_scale is not None:
         raise InvalidRequest("a cfg_scale needs a prompt to follow; give one, or leave it out.")
     more = {} if prompt else {"cfg_scale": 1.0}

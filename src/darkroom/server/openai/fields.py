@@ -3,9 +3,10 @@
 from typing import Any, Literal
 
 from fastapi import File, UploadFile
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from darkroom.server.errors import Refused
+from darkroom.server.sent import Sent
 
 STEPS = {"low": 8, "high": 32, "hd": 32, "xhigh": 48, "max": 64}
 """How many steps each quality takes; the others take as many as the model likes."""
@@ -14,7 +15,7 @@ FAITHFUL = {"high": 0.5, "low": 0.75}
 PLAIN_STRENGTH, VARIED_STRENGTH, INPAINT_STRENGTH = 0.75, 0.6, 1.0
 
 
-class Fields(BaseModel):
+class Fields(Sent):
     """What all three calls share, and further down what OpenAI has not: clients send it as ``extra_body``.
 
     A name that is not here is refused. ``user`` and ``safety_identifier`` are handed back and not used.
