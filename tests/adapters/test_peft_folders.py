@@ -1,4 +1,4 @@
-"""What PEFT saves acts as much here as it does there: how much, its file does not say but a file beside it."""
+"""What PEFT saves acts as much here as there: how much, a file beside it says."""
 
 import copy
 import json

@@ -138,7 +138,7 @@ class _Reader:
 
     def _file(self, name: str) -> list[Option]:
         if name not in self.lines:
-            self.lines[name] = _lines(_path(self.folder, name))
+            self.lines[name] = _lines(_path(self.folder, name), name)
         return self.lines[name]
 
 
@@ -179,20 +179,20 @@ def _path(folder: Path | None, name: str) -> Path:
         )
     path = (folder / f"{name}.txt").resolve()
     if ".." in Path(name).parts or not path.is_relative_to(folder.resolve()):
-        raise InvalidRequest(f"__{name}__ leads out of {folder}; expected a file in it.")
+        raise InvalidRequest(f"__{name}__ leads out of the folder of wildcards; expected a file in it.")
     if not path.is_file():
         known = (one.relative_to(folder).with_suffix("").as_posix() for one in folder.rglob("*.txt"))
         raise UnknownName("file of wildcards", name, known)
     return path
 
 
-def _lines(path: Path) -> list[Option]:
+def _lines(path: Path, name: str) -> list[Option]:
     """The lines of a file, without empty ones and those that start with #."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{path} is no text in UTF-8 ({error.reason}); save it as that.") from error
+        raise InvalidRequest(f"__{name}__ is no text in UTF-8 ({error.reason}); save it as that.") from error
     options = [_option(line) for line in lines if line and not line.startswith("#")]
     if not options:
-        raise InvalidRequest(f"{path} has no lines to choose from; write one choice a line.")
+        raise InvalidRequest(f"__{name}__ has no lines to choose from; write one choice a line.")
     return options
