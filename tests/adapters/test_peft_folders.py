@@ -65,5 +65,5 @@ def test_the_file_of_another_adapter_has_nothing_to_do_with_the_one_beside_it(tm
     with pytest.raises(DarkroomError, match="get the whole folder again"):
         config_of(tmp_path)
     (tmp_path / "adapter_config.json").write_text(json.dumps([1]))
-    with pytest.raises(DarkroomError, match="is not what PEFT writes"):
+    with pytest.raises(DarkroomError, match="it is not an object"):
         config_of(tmp_path / "adapter_model.safetensors")

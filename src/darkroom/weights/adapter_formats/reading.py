@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from darkroom.errors import DarkroomError
+from darkroom.weights.header import sound_json
 from darkroom.weights.store import Store
 
 ADAPTER_NAME = r"(?:\.(?!weight\b|bias\b)\w+)?"
@@ -117,12 +118,9 @@ def config_of(path: Path) -> Mapping[str, Any] | None:
     if not file.is_file() or not (path.is_dir() or path.stem == PEFT_FILE):
         return None
     try:
-        values = json.loads(file.read_bytes())
+        return sound_json(file.read_bytes())
     except (OSError, ValueError) as error:
         raise DarkroomError(f"'{file}' cannot be read ({error}); get the whole folder again.") from error
-    if not isinstance(values, dict):
-        raise DarkroomError(f"'{file}' is not what PEFT writes; get the whole folder again.")
-    return values
 
 
 def meaning_of(key: str) -> tuple[str, str] | None:
