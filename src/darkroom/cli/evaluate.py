@@ -34,7 +34,7 @@ from darkroom.cli.output import json_option
 @click.option("--strictly", is_flag=True, help="Two where a prompt says 'a house' are wrong in every skill.")
 @json_option
 def evaluate(name: str, skills: Sequence[str], **settings: Any) -> None:
-    """Measure what a model can do, skill by skill, on combinations held out from its training.
+    """Measure what a model can do, skill by skill, mostly on what training never shows.
 
     Prints a table with the examiner's own accuracy beside it, and saves sheets of judged pictures. Eight hard
     prompts have 64 pictures each besides, and are a skill of their own, 'hard'. A run that was stopped goes
