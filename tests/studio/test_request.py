@@ -19,6 +19,7 @@ WRONG = [
     ({"prompt": 3}, "must be text, not int"),
     ({"prompt": "caf\udce9"}, "not UTF-8 at character 3"),
     ({"negative": "x" * (MAX_PROMPT + 1)}, "negative prompt"),
+    ({"model": None}, "the model None is no name"),
     ({"seed": -1}, "leave it out for a random one"),
     ({"seed": MAX_SEED + 1}, "seed"),
     ({"seed": MAX_SEED, "count": 2}, "seed"),
