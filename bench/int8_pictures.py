@@ -9,7 +9,7 @@ from bench.measure import table
 from darkroom.data.scenes.skills import SKILLS
 from darkroom.evaluation.command import world_of
 from darkroom.evaluation.judge import load
-from darkroom.evaluation.prompts import Prompt, held_out_prompts
+from darkroom.evaluation.prompts import Prompt, skill_prompts
 from darkroom.evaluation.requirements import check
 from darkroom.networks.quantize import quantize
 from darkroom.studio.develop import develop_many, how_loaded
@@ -29,7 +29,7 @@ TOGETHER = 16
 def pictures(prompts: int) -> str:
     """A table: each way of calculating against single precision, on ``prompts`` of each skill."""
     judge = load()
-    asked = [p for skill in SKILLS for p in held_out_prompts(world_of(judge), skill, prompts, 1)]
+    asked = [p for skill in SKILLS for p in skill_prompts(world_of(judge), skill, prompts, 1)]
     rows, precise = [], None
     for precision, kind in KINDS:
         made = made_with(asked, precision, kind)

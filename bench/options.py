@@ -17,7 +17,7 @@ from bench.measure import alternate, machine, median, table
 from darkroom.data.scenes.skills import SKILLS
 from darkroom.evaluation.command import world_of
 from darkroom.evaluation.judge import load
-from darkroom.evaluation.prompts import held_out_prompts
+from darkroom.evaluation.prompts import skill_prompts
 from darkroom.evaluation.requirements import check
 from darkroom.studio.develop import develop, develop_many
 from darkroom.studio.placement.precision import default_precision
@@ -72,7 +72,7 @@ def measure(per_skill: int, rounds: int) -> dict[str, Found]:
     """All options."""
     alone, together = seconds(rounds, 1), seconds(rounds, 8)
     judge = load()
-    prompts = [p for skill in SKILLS for p in held_out_prompts(world_of(judge), skill, per_skill, 1)]
+    prompts = [p for skill in SKILLS for p in skill_prompts(world_of(judge), skill, per_skill, 1)]
     requests = [Request(prompt=p.text, seed=p.seeds[0], steps=PLAIN) for p in prompts]
     goal = pictures(requests, CONVERGED).astype(float)
     found = {}

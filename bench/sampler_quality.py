@@ -19,7 +19,7 @@ from darkroom.data.scenes.skills import SKILLS
 from darkroom.diffusion.samplers import SAMPLERS, Sampler
 from darkroom.evaluation.command import world_of
 from darkroom.evaluation.judge import load
-from darkroom.evaluation.prompts import Prompt, held_out_prompts
+from darkroom.evaluation.prompts import Prompt, skill_prompts
 from darkroom.evaluation.requirements import check
 from darkroom.studio.develop import develop_many
 from darkroom.studio.request import Request
@@ -52,9 +52,7 @@ def pictures(prompts: Sequence[Prompt], sampler: str, steps: int, precision: str
 def measure(names: Sequence[str], per_skill: int, precision: str, counts: Sequence[int]) -> list[Point]:
     """All samplers of ``names`` at all ``counts`` of calls."""
     judge = load()
-    prompts = [
-        prompt for skill in SKILLS for prompt in held_out_prompts(world_of(judge), skill, per_skill, 1)
-    ]
+    prompts = [prompt for skill in SKILLS for prompt in skill_prompts(world_of(judge), skill, per_skill, 1)]
     goal = pictures(prompts, *CONVERGED, precision).astype(float)
     points = []
     for sampler in (SAMPLERS[name] for name in names):

@@ -145,6 +145,8 @@ def test_a_replay_keeps_to_the_same_rules(darkroom, tmp_path, start):
     done = darkroom("replay", "x.png", "-o", "v1.0/")
     assert done.exit_code == 0, done.stderr
     start.rename(tmp_path / "v1.0" / "other.png")
+    kept = ("--source", "v1.0/other.png", "-o", "v1.0/other.png", "--overwrite")
+    assert "is what the picture is made from" in darkroom("replay", "x.png", *kept).stderr
     assert "say where it is with --source" in darkroom("replay", "x.png").stderr
     again = darkroom("replay", "x.png", "--source", "v1.0/other.png")
     assert again.stdout == "x.png: identical, every byte of the file\n"

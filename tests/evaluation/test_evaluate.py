@@ -19,7 +19,7 @@ from darkroom.evaluation.command import save
 from darkroom.evaluation.evaluate import Plan, measure_trust, run
 from darkroom.evaluation.findings import Findings, truth
 from darkroom.evaluation.journal import Journal
-from darkroom.evaluation.prompts import held_out_prompts
+from darkroom.evaluation.prompts import skill_prompts
 from darkroom.evaluation.requirements import Spelled
 from darkroom.evaluation.scores import report, wilson
 from darkroom.evaluation.table import COLUMNS, markdown, table
@@ -103,13 +103,13 @@ def test_what_training_never_shows_is_counted_apart(tmp_path):
         held = sum(prompt.held_out for prompt in PLAN.of(score.name))
         assert score.held_out and 0 < score.held_out.prompts == held
         assert score.held_out.right == 0 and score.right == 2 * (6 - held)
-        assert score.to_json()["held_out_prompts"] == held and score.to_json()["held_out_score"] == 0
+        assert score.to_json()["skill_prompts"] == held and score.to_json()["held_out_score"] == 0
         assert f"| 6 ({held}) | 12 |" in markdown(found) and "(0.0%)" in markdown(found)
     assert any(score.right for score in found.skills)
 
 
 def test_an_examiner_that_sees_only_what_it_hopes_for_is_shown_up():
-    scenes = [prompt.scene for prompt in held_out_prompts(WORLD, "count", 4, 1) if prompt.scene]
+    scenes = [prompt.scene for prompt in skill_prompts(WORLD, "count", 4, 1) if prompt.scene]
 
     class Yes:
         calls = 0
@@ -207,7 +207,7 @@ def test_the_examiner_is_measured_again_where_there_are_more_prompts(tmp_path):
 
 
 def test_prompts_are_fixed_held_out_and_grow_without_changing():
-    few, many = (held_out_prompts(WORLD, "two", n, 4) for n in (3, 6))
+    few, many = (skill_prompts(WORLD, "two", n, 4) for n in (3, 6))
     assert many[:3] == few
     assert all(prompt.scene and is_held_out(prompt.scene) for prompt in few[::2])
     assert len({prompt.text for prompt in many}) == 6

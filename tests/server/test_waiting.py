@@ -103,8 +103,8 @@ def test_events_tell_all_and_end(live, service):
     assert again.startswith("event: ended\n")
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_what_runs_is_finished_and_answered_when_the_server_is_told_to_stop(live, service, call):
+def stopped_under(call, live, service):
+    """A server told to stop while it works on a call: the thread that waits, and where its answer comes."""
     service.hold.clear()
     path, wish = CALLS[call]
     answers = []
@@ -113,6 +113,12 @@ def test_what_runs_is_finished_and_answered_when_the_server_is_told_to_stop(live
     caller.start()
     running(service)
     live.handle_exit(signal.SIGTERM, None)
+    return caller, answers
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_runs_is_finished_and_answered_when_the_server_is_told_to_stop(live, service, call):
+    caller, answers = stopped_under(call, live, service)
     until(lambda: live.desk.stopping.is_set())
     service.hold.set()
     caller.join(10)
@@ -124,14 +130,7 @@ def test_what_runs_is_finished_and_answered_when_the_server_is_told_to_stop(live
 @pytest.mark.parametrize("call", CALLS)
 def test_what_outlasts_the_drain_is_cancelled_and_its_client_told(live, service, call):
     live.desk.settings = replace(live.desk.settings, drain=0.1)
-    service.hold.clear()
-    path, wish = CALLS[call]
-    answers = []
-    url = f"http://127.0.0.1:{live.port}{path}"
-    caller = threading.Thread(target=lambda: answers.append(httpx.post(url, json=wish, timeout=20)))
-    caller.start()
-    running(service)
-    live.handle_exit(signal.SIGTERM, None)
+    caller, answers = stopped_under(call, live, service)
     caller.join(10)
     live.thread.join(10)
     assert "the server is stopping; ask again" in answers[0].text and service.closed

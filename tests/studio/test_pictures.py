@@ -139,9 +139,9 @@ def test_a_photo_with_another_behind_it_is_a_jpeg(tmp_path: Path):
 
 def test_a_format_must_hold_the_names_of_files_too():
     start = Path("/start", *["d" * 200] * 20)  # named twice: in the request, and with its hash
-    pictures.check_holds(replace(REQUEST, prompt="\u6f22" * 7200), "JPEG")
+    pictures.check_holds([replace(REQUEST, prompt="\u6f22" * 7200)], "JPEG")
     with pytest.raises(DarkroomError, match="JPEG cannot hold"):
-        pictures.check_holds(replace(REQUEST, prompt="\u6f22" * 7200, init_image=start), "JPEG")
+        pictures.check_holds([replace(REQUEST, prompt="\u6f22" * 7200, init_image=start)], "JPEG")
 
 
 def test_a_first_picture_is_cropped_about_its_middle(tmp_path: Path):

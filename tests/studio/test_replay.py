@@ -15,10 +15,12 @@ from darkroom.studio.attachments import Attachments, Control, ImagePrompt, Lora
 from darkroom.studio.develop import develop
 from darkroom.studio.digests import digest
 from darkroom.studio.pictures import sheet
-from darkroom.studio.replay import Likeness, compare, read_record, replay
+from darkroom.studio.replay import Likeness, compare, located, read_record, replay
 from darkroom.studio.request import Picture, Record, Request
 
-RECORD = Record(request=Request(prompt="a cone", seed=1), model_hash="ab", version="1", torch="2")
+RECORD = Record(
+    request=Request(prompt="a cone", seed=1, width=24, height=16), model_hash="ab", version="1", torch="2"
+)
 PIXELS = np.random.default_rng(0).integers(20, 230, (16, 24, 3), np.uint8)
 
 
@@ -60,6 +62,15 @@ def test_a_file_of_another_size_than_its_record_says_is_refused_before_the_work(
         replay(path)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"request": Request(prompt="x", seed=1)}, {"further": (Request(prompt="x", width=8, height=8),)}]
+)
+def test_a_record_of_no_one_size_is_refused(tmp_path, odd):
+    path = Picture(PIXELS, replace(RECORD, **odd)).save(tmp_path / "x.png")
+    with pytest.raises(DarkroomError, match="not as its record says"):
+        replay(path)
+
+
 SMALL = {"seed": 3, "steps": 1, "width": 32, "height": 32}
 
 
@@ -92,7 +103,7 @@ def test_a_lora_that_lies_in_ones_own_folder_is_found_by_its_name(tmp_path, monk
     theirs = Path("/home/them/.darkroom/loras/ink.safetensors")
     request = Request(prompt="x", attached=Attachments(loras=(Lora(theirs),)))
     record = replace(RECORD, request=request, hashes={str(theirs): digest(own)})
-    found = record.moved(replaying._where_now(record, tmp_path, ()))
+    found = located(record, tmp_path)
     assert found.files() == (own,) and found.hashes == {str(own): digest(own)}
 
 
@@ -104,7 +115,7 @@ def test_a_file_without_a_record_is_refused(tmp_path: Path):
 
 def test_a_model_that_only_the_file_names_is_not_fetched(tmp_path: Path):
     pytest.importorskip("huggingface_hub")
-    record = replace(RECORD, request=Request(prompt="a cone", seed=1, model="someone/evil"))
+    record = replace(RECORD, request=replace(RECORD.request, model="someone/evil"))
     with pytest.raises(DarkroomError, match="not fetched because a file names it"):
         replay(Picture(PIXELS, record).save(tmp_path / "x.png"))
 
@@ -162,7 +173,7 @@ def test_a_folder_is_read_only_where_a_network_may_be_one_and_is(tmp_path, pipe,
         )
         record = read_record(of_stranger(tmp_path, seen | {str(path): known}, attached=parts))
         if known == digest(weights):
-            assert replaying._where_now(record, tmp_path, ())[weights] == weights
+            assert located(record, tmp_path) == record
             continue
         with pytest.raises(DarkroomError, match="is gone or changed"):
             replay(picture)

@@ -33,7 +33,7 @@ def check_together(request: "Request") -> None:
     a mask of another shape than its picture.
     """
     _check_typed()
-    for name in _acting_by_scale(request):
+    for name in _without_effect(request):
         if name != "negative prompt":  # many give one to every model, and distilled ones want this scale
             raise InvalidRequest(_has_no_effect(name))
     if request.init_image and request.mask:
@@ -51,11 +51,11 @@ def _check_typed() -> None:
 
 def idle(requests: "Sequence[Request]") -> list[str]:
     """Sentences on what had no effect in filled requests."""
-    names = dict.fromkeys(name for request in requests for name in _acting_by_scale(request))
+    names = dict.fromkeys(name for request in requests for name in _without_effect(request))
     return [_has_no_effect(name) for name in names]
 
 
-def _acting_by_scale(request: "Request") -> Iterator[str]:
+def _without_effect(request: "Request") -> Iterator[str]:
     """What a request gives although guidance at its scale is none.
 
     The scale of cfg_pp is of another kind, and prompts joined by AND differ from the negative one at any.

@@ -38,14 +38,14 @@ def replay(file: Path, output: str | None, overwrite: bool, sources: tuple[Path,
     """
     from darkroom.cli.progress import bar
     from darkroom.cli.target import Target
-    from darkroom.studio.replay import read_record, replay
+    from darkroom.studio.replay import located, read_record, replay
 
     record = read_record(file)  # complain about a wrong file before about a wrong place
     if overwrite and output is None:
         raise InvalidRequest("--overwrite needs the file to replace; name it with -o.")
     target = Target(output, 1, overwrite, sheet=False, films=False) if output else None
     if target:
-        target.check(record.requests)
+        target.check(located(record, file.parent, sources).requests)
     with bar() as advance:
         picture, likeness = replay(file, advance, sources)
     saved = target.save(picture) if target else None

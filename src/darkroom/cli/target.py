@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from darkroom.studio.request import Picture, Request, Result
 
 SHEET = "-grid"
-FILLED = {
-    "width": 1024,
-    "height": 1024,
-    "steps": 100,
-    "cfg_scale": 12.5,
-    "sampler": "dpmpp_2s_ancestral",
-    "scheduler": "sgm_uniform",
-    "precision": "bfloat16",
-}
-"""What a model may fill in, none of it shorter than what it will be but for odd cases."""
 
 
 def names_folder(output: str | Path) -> bool:
@@ -62,9 +52,9 @@ class Target:
             self._check_spares(path)
         format = pictures.format_of(self.path)
         for request in requests:
-            pictures.check_holds(request, format)
-        if self.sheet and len(requests) > 1:
-            pictures.encode(_blank_sheet(requests), format)
+            pictures.check_holds([request], format)
+        if self.sheet:
+            pictures.check_holds(requests, format)
 
     def save(self, picture: "Picture", tail: str = "") -> Path:
         """Write one picture; returns its path."""
@@ -129,20 +119,3 @@ def _same(one: Path, other: Path) -> bool:
     with suppress(OSError):  # one is not there
         return one.samefile(other)
     return False
-
-
-def _blank_sheet(requests: "Sequence[Request]") -> "Picture":
-    """A sheet with the record of them all, as long as what their model fills in may make it."""
-    import numpy as np
-
-    from darkroom.studio.expanding import gathered
-    from darkroom.studio.request import Record, Result
-
-    zeros, pixel = "0" * 64, (np.zeros((1, 1, 3), np.uint8),)
-    results = []
-    for request in requests:
-        hashes = {str(path): zeros for path in request.files()}
-        filled = request.filled(**FILLED)
-        record = Record(request=filled, model_hash=zeros, version="0", torch="0", hashes=hashes)
-        results.append(Result(pixel, record))
-    return gathered(results).on_one_sheet()

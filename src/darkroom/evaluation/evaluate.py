@@ -15,7 +15,7 @@ from .breaks import broken
 from .examiner import SIDE
 from .findings import Findings
 from .journal import Journal, Key, Trust
-from .prompts import HARD_PICTURES, SEED, Prompt, digest_of, hard_prompts, held_out_prompts
+from .prompts import HARD_PICTURES, SEED, Prompt, digest_of, hard_prompts, skill_prompts
 from .requirements import check
 from .told import requirements_of
 
@@ -47,7 +47,7 @@ class Plan:
     strictly: bool = False
 
     def of(self, skill: str) -> list[Prompt]:
-        return held_out_prompts(self.world, skill, self.prompts, self.pictures, self.strictly)
+        return skill_prompts(self.world, skill, self.prompts, self.pictures, self.strictly)
 
     def hard(self) -> list[Prompt]:
         return hard_prompts(self.hard_pictures, self.strictly) if self.hard_pictures else []

@@ -52,7 +52,7 @@ def _seeds(number: int, pictures: int) -> tuple[int, ...]:
     return tuple(range(_SEEDS_APART * number, _SEEDS_APART * number + pictures))
 
 
-def held_out_prompts(
+def skill_prompts(
     world: World, skill: str, prompts: int, pictures: int, strictly: bool = False
 ) -> list[Prompt]:
     """Exact captions of scenes that are drawn to measure a skill; a pure function of its arguments.

@@ -40,7 +40,7 @@ class Score:
             shares["examiner_on_true_pictures"] = round(self.trust.right / self.trust.scenes, 4)
             shares["examiner_on_wrong_pictures"] = round(self.trust.caught / self.trust.scenes, 4)
         if self.held_out:
-            facts["held_out_prompts"] = self.held_out.prompts
+            facts["skill_prompts"] = self.held_out.prompts
             shares["held_out_score"] = round(self.held_out.share, 4)
         return {"name": self.name, **facts, **shares}
 

@@ -15,7 +15,7 @@ from .evaluate import measure_trust
 from .examiner import Examiner
 from .judge import SHIPPED, Judge, load, save
 from .lessons import Lessons, anywhere
-from .prompts import held_out_prompts
+from .prompts import skill_prompts
 from .reader import Reader
 
 UNSEEN = 1  # the seed of scenes that no examiner trains on
@@ -76,7 +76,7 @@ def main(eyes: Path | None, reader: Path | None, preset: str, seed: int, out: Pa
     except DarkroomError as error:
         raise click.ClickException(str(error)) from None
     for skill in SKILLS:
-        told = [prompt.scene for prompt in held_out_prompts(world, skill, scenes, 1) if prompt.scene]
+        told = [prompt.scene for prompt in skill_prompts(world, skill, scenes, 1) if prompt.scene]
         trust = measure_trust(told, world, judge)
         click.echo(
             f"{skill:12} true {trust.right / trust.scenes:7.2%}   wrong {trust.caught / trust.scenes:7.2%}"

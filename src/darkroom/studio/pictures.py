@@ -32,6 +32,16 @@ MAX_PIXELS = 64 * 2**20
 
 SPARE = 500
 """Bytes of a record that a request does not tell of."""
+FILLED = {
+    "width": 1024,
+    "height": 1024,
+    "steps": 100,
+    "cfg_scale": 12.5,
+    "sampler": "dpmpp_2s_ancestral",
+    "scheduler": "sgm_uniform",
+    "precision": "bfloat16",
+}
+"""What a model may fill in, none of it shorter than what it will be but for odd cases."""
 
 SIXTEEN_BITS = ("I;16", "I;16B", "I")
 """What Pillow calls grey of 16 bits; it would clip such values to 255, not scale them."""
@@ -97,14 +107,22 @@ def encode(picture: "Picture", format: str) -> bytes:
     return buffer.getvalue()
 
 
-def check_holds(request: "Request", format: str) -> None:
-    """Raise DarkroomError where a file has no room for the record of what a request makes, and a little more:
-    what the model fills in.
+def check_holds(requests: "Sequence[Request]", format: str) -> None:
+    """Raise DarkroomError where a file has no room for the record of what a request makes, or of the sheet
+    that several make, and a little more.
     """
     from darkroom.studio.request import Picture, Record
 
-    hashes = {str(path): "0" * 64 for path in request.files()}
-    record = Record(request=request, model_hash="0" * 64, version="0" * SPARE, torch="0", hashes=hashes)
+    first, *further = (request.filled(**FILLED) for request in requests)
+    hashes = {str(path): "0" * 64 for request in requests for path in request.files()}
+    record = Record(
+        request=first,
+        model_hash="0" * 64,
+        version="0" * SPARE,
+        torch="0",
+        hashes=hashes,
+        further=tuple(further),
+    )
     encode(Picture(np.zeros((1, 1, 3), np.uint8), record), format)
 
 

@@ -61,7 +61,7 @@ class Stretch:
 
 
 def dialect_of(request: Request) -> Dialect:
-    """Whose prompts it is read as one of."""
+    """In whose way its prompts are read, A1111's or ComfyUI's."""
     return "comfy" if request.emphasis == "comfy" else "a1111"
 
 

@@ -57,7 +57,7 @@ def replay(
     is fetched that only the record names.
     """
     record = read_record(path)
-    found = record.moved(_where_now(record, path.parent, sources))
+    found = located(record, path.parent, sources)
     from darkroom.studio.develop import develop_many
 
     with unasked():
@@ -70,13 +70,13 @@ def replay(
 def read_record(path: Path) -> Record:
     """What made the picture in a file.
 
-    Raises DarkroomError when the file does not say, or is not of the size that it says.
+    Raises DarkroomError when the file does not say, or is not of the size that its record tells.
     """
     decoded = read(path)
     if decoded.texts.record is None:
         raise DarkroomError(f"'{path}' carries no Darkroom record; replay a picture that Darkroom saved.")
     record, (height, width, _) = from_json(decoded.texts.record), decoded.pixels.shape
-    if record.size not in (None, (width, height)):
+    if record.size != (width, height):
         raise DarkroomError(
             f"'{path}' is {width} x {height}, not as its record says; find the file as it was made."
         )
@@ -99,8 +99,8 @@ def compare(path: Path, record: Record, again: Picture) -> Likeness:
     )
 
 
-def _where_now(record: Record, beside: Path, sources: Sequence[Path]) -> dict[Path, Path]:
-    """Where all that the picture was made from, beside the model, lies as it was.
+def located(record: Record, beside: Path, sources: Sequence[Path] = ()) -> Record:
+    """The record with all that the picture was made from, but the model, where that lies now, as it was.
 
     The record may be a stranger's, who names whatever lies on this machine: devices and pipes are not opened,
     and of folders only those are read that hold what was asked of them.
@@ -121,7 +121,7 @@ def _where_now(record: Record, beside: Path, sources: Sequence[Path]) -> dict[Pa
                 "or say where it is with --source."
             )
         found[path] = now
-    return found
+    return record.moved(found)
 
 
 def _check_models(record: Record) -> None:

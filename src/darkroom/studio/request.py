@@ -259,9 +259,9 @@ class Record:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height of the picture or of the sheet that holds all; None where it does not say."""
-        width, height = self.request.width, self.request.height
-        if width is None or height is None:
+        """Width and height of the picture, or of the sheet that holds all; None where none can be told."""
+        (width, height), *others = {(request.width, request.height) for request in self.requests}
+        if width is None or height is None or others:
             return None
         return sheet_size(sum(request.count for request in self.requests), width, height)
 

@@ -114,7 +114,7 @@ def _check_holds(wanted: Wanted, format: str) -> None:
     """Raise Refused, before anything is made, for words that a file of the format has no room for."""
     try:
         for one in expanded(wanted):
-            check_holds(one, format.upper())
+            check_holds([one], format.upper())
     except DarkroomError as error:
         raise Refused(str(error), 400, param="output_format") from None
 
